@@ -1,0 +1,64 @@
+# Every target does the set-up that it needs, once: a venv in .venv, filled from the hash-pinned locks.
+# Use another Python with `make run PYTHON=python3.12`.
+
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+# DVC starts the stages with `python`; it has to be the one of the venv.
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve test check format docs lock clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@echo "hearth: a house-price model that is kept true. Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: .venv/road.done ## set up, pull the sample, run the road, show the metrics
+	@hearth check
+	@[ -e data/source/house_sales.parquet ] || dvc pull data/source/house_sales.parquet.dvc
+	@dvc repro || { echo "The road stopped. \`dvc checkout --force\` brings back the last good outputs." >&2; exit 1; }
+	@hearth summary
+
+serve: .venv/road.done ## serve the bento on 127.0.0.1:3000
+	@hearth serve
+
+test: .venv/dev.done ## run the whole test suite
+	@sh tests/system.sh
+	@python -m pytest
+
+check: .venv/dev.done ## lint, format, types, and what is written twice
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@hearth docs --check
+
+format: .venv/dev.done ## mend what the linter and the formatter can mend
+	@ruff check --fix .
+	@ruff format .
+
+docs: .venv/road.done ## write docs/data.md and the tables of README.md anew
+	@hearth docs
+
+lock: .venv/dev.done ## resolve the requirements*.lock anew from pyproject.toml
+	@sh tools/lock.sh
+
+clean: ## remove the venv and the caches; data and models stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1), wanted Python 3.11 or newer; try \`make run PYTHON=python3.12\`." >&2; exit 1; }
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/road.done: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "installing requirements.lock (a minute or two, once)"
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.done: requirements-dev.lock .venv/road.done
+	@echo "installing requirements-dev.lock (half a minute, once)"
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""Keep a house-price model true: collect, prepare, train, evaluate, deploy, watch."""

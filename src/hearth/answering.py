@@ -1,0 +1,166 @@
+"""Answer a request body with a status and a body: parse, validate against the contract, predict.
+
+Knows no HTTP server and no BentoML: the front of the service, its declared routes and the tests all call it.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import Field, ValidationError, create_model
+
+from hearth.release import Release
+from hearth.request import House, columns_of, request_model
+from hearth.rules import Columns
+from hearth.strict import Strict
+
+
+class ServiceParams(Strict):
+    """Hold the section `service` of params.yaml; it travels in the bento."""
+
+    batch_rows_max: int = Field(ge=1, le=100_000)
+    body_bytes_max: int = Field(ge=1000)
+
+
+class BadRequestError(Exception):
+    """Carry the status and the body of a refused request."""
+
+    def __init__(self, status: int, error: str, detail: list[dict[str, Any]] | None = None) -> None:
+        """Keep what is answered."""
+        super().__init__(error)
+        self.status = status
+        self.body: dict[str, Any] = {"error": error} | ({"detail": detail} if detail is not None else {})
+
+
+class Answers:
+    """Answer with one release."""
+
+    def __init__(self, release: Release, params: ServiceParams) -> None:
+        """Derive the request models and keep the checks over several columns that a request can be held to."""
+        self.release, self.params, self.contract = release, params, release.contract
+        self.house: type[House] = request_model(self.contract)
+        batch = Field(min_length=1, max_length=params.batch_rows_max)
+        self.houses: type[House] = create_model("Houses", __base__=House, houses=(list[self.house], batch))  # type: ignore[name-defined]
+        self._checks = self.contract.refusing({c.name for c in (*self.contract.features, self.contract.time)})
+
+    def predict(self, body: bytes) -> dict[str, Any]:
+        """Return the answer to the body of a /predict request; raise BadRequestError for a bad one."""
+        house = self._parse(body, self.house)
+        return self._predict([house], [""])[0]
+
+    def predict_batch(self, body: bytes) -> dict[str, Any]:
+        """Return the answer to the body of a /predict_batch request, in the same order; raise BadRequestError for a bad one."""
+        houses = self._parse(body, self.houses)["houses"]
+        return {"predictions": self._predict(houses, [f"houses.{place}." for place in range(len(houses))])}
+
+    def model(self) -> dict[str, Any]:
+        """Return what is served: the manifest's facts and version."""
+        return self.release.manifest.model_dump(mode="json")
+
+    def _parse(self, body: bytes, kind: type[House]) -> dict[str, Any]:
+        _check_json(body)
+        try:
+            house: House = kind.__pydantic_validator__.validate_json(body)
+            return house.model_dump()
+        except ValidationError as error:
+            entries = error.errors(include_url=False)
+            if entries[0]["type"] == "json_invalid":
+                raise BadRequestError(400, "the body is not good JSON") from None
+            raise BadRequestError(
+                422, "the request breaks the contract", [self._entry(dict(entry)) for entry in entries]
+            ) from None
+
+    def _entry(self, entry: dict[str, Any]) -> dict[str, Any]:
+        field = ".".join(map(str, entry["loc"]))
+        known = {column.name: column for column in (*self.contract.features, self.contract.time)}
+        name = str(entry["loc"][-1]) if entry["loc"] else ""
+        if entry["type"] == "extra_forbidden":
+            expected = "no such field"
+        elif name in known:
+            expected = known[name].expected + (", and the field is missing" if entry["type"] == "missing" else "")
+        else:
+            expected = (
+                f"1 to {self.params.batch_rows_max} houses"
+                if name == "houses"
+                else "an object with the fields of a house"
+            )
+        value = None if entry["type"] == "missing" else _short(entry["input"])
+        return {"field": field, "value": value, "expected": expected}
+
+    def _predict(self, houses: list[dict[str, Any]], prefixes: list[str]) -> list[dict[str, Any]]:
+        columns = columns_of(houses, self.contract, self.release.facts.as_of)
+        if broken := self._broken(columns, prefixes):
+            raise BadRequestError(422, "the request breaks the contract", broken)
+        priced, warnings = self.release.predict(columns), self.release.warnings(columns)
+        version = self.release.manifest.model_version
+        if not (np.isfinite(priced.high).all() and np.isfinite(priced.low).all()):
+            raise RuntimeError("the model answered with a price that is no number")
+        return [
+            {
+                "prediction_id": uuid.uuid4().hex,
+                "price": price,
+                "low": low,
+                "high": high,
+                "model_version": version,
+                "warnings": said,
+            }
+            for price, low, high, said in zip(
+                priced.price.tolist(), priced.low.tolist(), priced.high.tolist(), warnings, strict=True
+            )
+        ]
+
+    def _broken(self, columns: Columns, prefixes: list[str]) -> list[dict[str, Any]]:
+        found = []
+        for check in self._checks:
+            names = sorted(check.compiled.names)
+            for row in np.flatnonzero(~check.compiled.holds(columns)):
+                values = {name: _plain(columns[name][row]) for name in names}
+                if any(value is None for value in values.values()):
+                    continue  # as in the table: a rule judges filled cells only
+                field = prefixes[row] + ", ".join(names)
+                found.append({"field": field, "value": values, "expected": f"{check.rule} ({check.name})"})
+        return found
+
+
+def _check_json(body: bytes) -> None:
+    """Refuse what pydantic's parser would let pass: a key that stands twice (it takes the last) and NaN."""
+    try:
+        json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except BadRequestError:
+        raise
+    except (ValueError, RecursionError):
+        raise BadRequestError(400, "the body is not good JSON") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise BadRequestError(
+            422, "the request breaks the contract", [{"field": doubled, "value": None, "expected": "each field once"}]
+        )
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _short(value: Any) -> Any:
+    """Return a scalar as it is; what is long or nested is cut, so that an error is never larger than its request."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value if len(str(value)) <= 40 else str(value)[:37] + "..."
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value)
+    number = value.item() if isinstance(value, np.generic) else value
+    if isinstance(number, float):
+        return None if np.isnan(number) else int(number) if number.is_integer() else number
+    return number

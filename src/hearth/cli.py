@@ -1,0 +1,51 @@
+"""Be the command `hearth`: thin, imports an operation only when it is called.
+
+Exit status 0: fine, 1: the answer is no, 2: wrong use.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from hearth.errors import Refusal
+
+# Each names a module of hearth.operations with `arguments(parser)` and `run(options) -> exit status`.
+OPERATIONS = {
+    "check": "hold every section of params.yaml and the contract to what the stages want",
+    "docs": "write docs/data.md and the tables of README.md from their sources",
+    "serve": "serve the bento on this machine",
+    "summary": "show the metrics, the gate's verdict and the next commands",
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one operation in the project's top folder; return its exit status."""
+    parser = argparse.ArgumentParser(prog="hearth", description="Keep a house-price model true.")
+    commands = parser.add_subparsers(dest="operation", metavar="COMMAND", required=True)
+    for name, purpose in OPERATIONS.items():
+        commands.add_parser(name, help=purpose, add_help=False)
+    chosen, rest = parser.parse_known_args(words)
+    module = importlib.import_module(f"hearth.operations.{chosen.operation}")
+    own = argparse.ArgumentParser(prog=f"hearth {chosen.operation}", description=module.__doc__)
+    module.arguments(own)
+    options = own.parse_args(rest)
+    try:
+        os.chdir(_top(Path.cwd()))
+        return int(module.run(options))
+    except Refusal as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _top(folder: Path) -> Path:
+    for place in (folder, *folder.parents):
+        if (place / "dvc.yaml").is_file() and (place / "params.yaml").is_file():
+            return place
+    raise Refusal(f"{folder} is in no hearth project (no dvc.yaml and params.yaml here or above); change into one.")

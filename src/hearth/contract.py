@@ -1,0 +1,195 @@
+"""Know what a row is: columns with types, units, bounds and roles, and rules over several of them.
+
+Everything that has to agree on this is derived from a `Contract`: the table schema (tables.py), the request model
+(request.py), the data dictionary (operations/docs.py) and the profile for the monitor (profile.py).
+"""
+
+import datetime
+from collections import Counter
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hearth.rules import Rule, compile_rule
+from hearth.strict import Listed, Strict, parse
+
+Type = Literal["integer", "number", "boolean", "date", "category"]
+Role = Literal["key", "time", "target", "feature", "recorded_at", "ignored"]
+Bound = int | float | datetime.date
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Column(Strict):
+    """Describe one column; `expected` says in words what a value must be."""
+
+    name: Text
+    type: Type
+    unit: Text
+    role: Role
+    meaning: Text
+    minimum: Bound | None = None
+    maximum: Bound | None = None
+    step: float | None = Field(default=None, gt=0)
+    categories: Annotated[tuple[int | str, ...], Listed] = ()
+    nullable: bool = False
+    example: bool | int | float | str | datetime.date | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Column":
+        numeric, dated = self.type in ("integer", "number"), self.type == "date"
+        for bound in (self.minimum, self.maximum):
+            if bound is not None and not (isinstance(bound, datetime.date) if dated else numeric):
+                raise ValueError(f"a bound that fits the type {self.type}, not {bound!r}")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:  # type: ignore[operator]
+            raise ValueError(f"a minimum no larger than the maximum, not {self.minimum} and {self.maximum}")
+        if self.step is not None and not numeric:
+            raise ValueError("a step only for integer and number")
+        return self
+
+    @model_validator(mode="after")
+    def _categories(self) -> "Column":
+        if (self.type == "category") != bool(self.categories):
+            raise ValueError("categories exactly where the type is category")
+        if len(set(self.categories)) < len(self.categories) or len({type(c) for c in self.categories}) > 1:
+            raise ValueError("distinct categories, all whole numbers or all texts")
+        return self
+
+    @model_validator(mode="after")
+    def _role(self) -> "Column":
+        numeric, dated = self.type in ("integer", "number"), self.type == "date"
+        if self.role in ("key", "time", "target") and self.nullable:
+            raise ValueError(f"nullable: false for the role {self.role}")
+        if self.role in ("time", "recorded_at") and not dated:
+            raise ValueError(f"the type date for the role {self.role}, not {self.type}")
+        if self.role == "target" and not (numeric and self.minimum is not None and self.minimum > 0):  # type: ignore[operator]
+            raise ValueError("a numeric target with a minimum above 0 (the model learns its logarithm)")
+        if self.role == "feature" and dated:
+            raise ValueError("a feature that is no date (derive one in features.py instead)")
+        return self
+
+    @cached_property
+    def expected(self) -> str:
+        """Say what a value must be, for people: `a whole number from 0 to 15 (room)`."""
+        kind = {
+            "integer": "a whole number",
+            "number": "a number",
+            "boolean": "true or false",
+            "date": "a date as YYYY-MM-DD",
+        }
+        if self.categories:
+            return f"one of the {len(self.categories)} categories of {self.name} ({self.unit})"
+        words = kind[self.type]
+        if self.minimum is not None and self.maximum is not None:
+            words += f" from {self.minimum} to {self.maximum}"
+        elif self.minimum is not None or self.maximum is not None:
+            words += f" of at least {self.minimum}" if self.maximum is None else f" of at most {self.maximum}"
+        if self.step is not None:
+            words += f" in steps of {self.step:g}"
+        unit = "" if self.type in ("boolean", "date") else f" ({self.unit})"
+        return words + unit + (", or null" if self.nullable else "")
+
+
+class Check(Strict):
+    """Hold a rule over several columns; `warn` has a budget, the share of rows that may break it."""
+
+    name: Text
+    rule: Text
+    severity: Literal["refuse", "warn"]
+    meaning: Text
+    budget: float | None = Field(default=None, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _budget(self) -> "Check":
+        if (self.severity == "warn") != (self.budget is not None):
+            raise ValueError("a budget exactly where the severity is warn")
+        compile_rule(self.rule)
+        return self
+
+    @cached_property
+    def compiled(self) -> Rule:
+        """Return the rule as a function of columns."""
+        return compile_rule(self.rule)
+
+
+class Contract(Strict):
+    """Hold the columns in the table's order and the checks."""
+
+    name: Text
+    row: Text
+    title: Text
+    origin: Text
+    licence: Text
+    limits: Text
+    sha256: str = Field(pattern="^([0-9a-f]{64})?$")
+    columns: tuple[Column, ...]
+    checks: tuple[Check, ...]
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Contract":
+        roles = Counter(column.role for column in self.columns)
+        for role in ("time", "target"):
+            if roles[role] != 1:
+                raise ValueError(f"exactly one column with the role {role}, not {roles[role]}")
+        if roles["recorded_at"] > 1 or not roles["key"] or not roles["feature"]:
+            raise ValueError("at least one key, at least one feature and at most one recorded_at")
+        names = {column.name for column in self.columns}
+        for check in self.checks:
+            if unknown := sorted(check.compiled.names - names):
+                raise ValueError(f"checks over columns of this contract; {check.name} names {unknown[0]!r}")
+        return self
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column of that name."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    def of(self, *roles: Role) -> tuple[Column, ...]:
+        """Return the columns with one of these roles, in the table's order."""
+        return tuple(column for column in self.columns if column.role in roles)
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """Return the columns that a model may use and that a request gives."""
+        return self.of("feature")
+
+    @property
+    def time(self) -> Column:
+        """Return the column that says when."""
+        return self.of("time")[0]
+
+    @property
+    def target(self) -> Column:
+        """Return the column that is predicted."""
+        return self.of("target")[0]
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the names of the key columns with the time: together they name one sale."""
+        return [column.name for column in self.of("key", "time")]
+
+    @property
+    def watermark(self) -> str:
+        """Return the name of the column that says when a row was known."""
+        return (self.of("recorded_at") or self.of("time"))[0].name
+
+    def refusing(self, available: set[str]) -> tuple[Check, ...]:
+        """Return the refusing checks that read only `available` columns (a request has no target, for one)."""
+        return tuple(c for c in self.checks if c.severity == "refuse" and c.compiled.names <= available)
+
+
+def parse_contract(document: object, where: str) -> Contract:
+    """Return a contract from the mapping in a file; `where` names the file. Refuse with each key that is wrong."""
+    values = dict(document) if isinstance(document, dict) else document
+    if isinstance(values, dict):
+        for key, kind in (("columns", Column), ("checks", Check)):
+            entries = values.get(key)
+            if isinstance(entries, dict):
+                values[key] = tuple(
+                    parse(kind, {**entry, "name": name} if isinstance(entry, dict) else entry, f"{where}: {key}.{name}")
+                    for name, entry in entries.items()
+                )
+    return parse(Contract, values, where)

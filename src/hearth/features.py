@@ -1,0 +1,191 @@
+"""Turn rows into model inputs; the only code that does, for training, batches, the service and the monitor.
+
+Works on columns of numpy arrays, of any length, so that one row costs microseconds. The inputs are float32: the model
+is trained on what it will be served, and no split lies within a rounding error of a value.
+
+To add a feature, write a function below whose parameters are columns of the contract (or `recipe`), decorate it
+with @derived, and name it in params.yaml under `features.derived`. Training, service and monitor then all have it.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from hearth.contract import Contract
+from hearth.rules import Columns, year
+from hearth.strict import Day, Listed, Strict, nearest
+
+Values = NDArray[Any]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Hold a feature's function, the columns that it reads, and whether it also reads the recipe."""
+
+    function: Callable[..., Values]
+    columns: tuple[str, ...]
+    reads_recipe: bool
+
+
+DERIVED: dict[str, Derived] = {}
+
+EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
+
+
+class Place(Strict):
+    """Hold a point on the map, in degrees."""
+
+    lat: float = Field(ge=-90, le=90)
+    long: float = Field(ge=-180, le=180)
+
+
+class FeatureParams(Strict):
+    """Hold the section `features` of params.yaml; with the contract it is the whole recipe."""
+
+    day_zero: Day
+    derived: Annotated[tuple[str, ...], Listed]
+    centres: dict[str, Place]
+
+    @model_validator(mode="after")
+    def _known(self) -> "FeatureParams":
+        for name in self.derived:
+            if name not in DERIVED:
+                raise ValueError(f"functions of features.py in derived; for {name!r}: {nearest(name, sorted(DERIVED))}")
+        if len(set(self.derived)) < len(self.derived):
+            raise ValueError("each derived feature once")
+        return self
+
+
+def derived(function: Callable[..., Values]) -> Callable[..., Values]:
+    """Register a feature under the function's name; its parameters are the columns that it reads."""
+    names = list(inspect.signature(function).parameters)
+    columns = tuple(name for name in names if name != "recipe")
+    DERIVED[function.__name__] = Derived(function, columns, "recipe" in names)
+    return function
+
+
+@derived
+def market_days(date: Values, recipe: FeatureParams) -> Values:
+    """Count the days since day zero, so that the model can follow the market."""
+    return (date - np.datetime64(recipe.day_zero)).astype(np.float64)
+
+
+@derived
+def age(date: Values, yr_built: Values) -> Values:
+    """Return years from building to sale."""
+    return year(date) - yr_built
+
+
+@derived
+def years_since_work(date: Values, yr_built: Values, yr_renovated: Values) -> Values:
+    """Return years since the house was built or last renovated."""
+    return year(date) - np.maximum(yr_built, yr_renovated)
+
+
+@derived
+def renovated(yr_renovated: Values) -> Values:
+    """Tell whether the house was ever renovated."""
+    return yr_renovated > 0
+
+
+@derived
+def grade_times_size(grade: Values, sqft_living: Values) -> Values:
+    """Return grade × log living area: quality counts for more in a large house."""
+    return grade * np.log(sqft_living)
+
+
+@derived
+def basement_share(sqft_basement: Values, sqft_living: Values) -> Values:
+    """Return the share of the living area that is basement."""
+    return sqft_basement / sqft_living
+
+
+@derived
+def lot_per_living(sqft_lot: Values, sqft_living: Values) -> Values:
+    """Return land per living area."""
+    return sqft_lot / sqft_living
+
+
+@derived
+def living_per_room(sqft_living: Values, bedrooms: Values, bathrooms: Values) -> Values:
+    """Return living area per room, with one room more, so that a studio divides by no zero."""
+    return np.divide(sqft_living, bedrooms + bathrooms + 1)
+
+
+@derived
+def baths_per_bedroom(bathrooms: Values, bedrooms: Values) -> Values:
+    """Return bathrooms per bedroom, a studio counted as one."""
+    return bathrooms / np.maximum(bedrooms, 1)
+
+
+@derived
+def living_beside_neighbours(sqft_living: Values, sqft_living15: Values) -> Values:
+    """Return living area relative to the neighbours'."""
+    return sqft_living / sqft_living15
+
+
+@derived
+def lot_beside_neighbours(sqft_lot: Values, sqft_lot15: Values) -> Values:
+    """Return land relative to the neighbours'."""
+    return sqft_lot / sqft_lot15
+
+
+@derived
+def northeast(lat: Values, long: Values) -> Values:
+    """Return the position along the north-east diagonal, so that one split of a tree can follow the lake."""
+    return lat + 0.67 * long  # cos 47.5°: a degree of longitude in degrees of latitude
+
+
+@derived
+def northwest(lat: Values, long: Values) -> Values:
+    """Return the position along the north-west diagonal."""
+    return lat - 0.67 * long
+
+
+@derived
+def km_to_centres(lat: Values, long: Values, recipe: FeatureParams) -> Values:
+    """Return the great-circle distance to each centre in params.yaml (n_rows, n_centres), in km, by haversine."""
+    columns = [distance_km(lat, long, place.lat, place.long) for _, place in sorted(recipe.centres.items())]
+    return np.stack(columns, axis=1)
+
+
+def distance_km(lat: Values, long: Values, to_lat: float, to_long: float) -> Values:
+    """Return great-circle distances in km from points in degrees to one point."""
+    rise = np.sin(np.radians(lat - to_lat) / 2) ** 2
+    run = np.cos(np.radians(lat)) * np.cos(np.radians(to_lat)) * np.sin(np.radians(long - to_long) / 2) ** 2
+    return np.asarray(2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(rise + run)))
+
+
+def feature_names(contract: Contract, recipe: FeatureParams) -> list[str]:
+    """Return the model's inputs in order; raise ValueError where a derived feature reads a column that it may not."""
+    allowed = {column.name for column in (*contract.features, contract.time)}
+    names = [column.name for column in contract.features]
+    for name in recipe.derived:
+        if barred := [column for column in DERIVED[name].columns if column not in allowed]:
+            raise ValueError(f"features.derived: {name} reads {barred[0]!r}, which is no feature of the contract")
+        names += [f"km_to_{centre}" for centre in sorted(recipe.centres)] if name == "km_to_centres" else [name]
+    return names
+
+
+def compute(columns: Columns, contract: Contract, recipe: FeatureParams) -> Floats:
+    """Return the model's inputs (n_rows, n_features); each row depends on that row alone, columns are left as they are."""
+    parts = [_plain(columns[column.name], column.categories) for column in contract.features]
+    for name in recipe.derived:
+        feature = DERIVED[name]
+        inputs = {column: columns[column] for column in feature.columns}
+        parts.append(feature.function(**inputs, recipe=recipe) if feature.reads_recipe else feature.function(**inputs))
+    return np.column_stack(parts).astype(np.float32)
+
+
+def _plain(values: Values, categories: tuple[int | str, ...]) -> Values:
+    """Return numbers as they are and categories by their place in the contract; an unknown one is NaN."""
+    if not categories:
+        return values
+    place = {category: index for index, category in enumerate(categories)}
+    return np.array([place.get(value, np.nan) for value in values.tolist()])

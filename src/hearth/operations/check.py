@@ -1,0 +1,58 @@
+"""Check params.yaml and data/contract.yaml as a whole, before a stage that runs for a while finds it out."""
+
+import argparse
+
+from hearth.answering import ServiceParams
+from hearth.contract import parse_contract
+from hearth.errors import Refusal
+from hearth.features import FeatureParams, feature_names
+from hearth.gate import GateParams
+from hearth.intervals import IntervalParams
+from hearth.model import ModelParams
+from hearth.params import SECTIONS, section
+from hearth.paths import CONTRACT
+from hearth.profile import ProfileParams
+from hearth.slices import EvaluateParams
+from hearth.splitting import SplitParams
+from hearth.stages.collect import CollectParams
+from hearth.stages.validate import ValidateParams
+from hearth.storage import read_yaml
+from hearth.strict import Strict
+
+KINDS: dict[str, type[Strict]] = {
+    "collect": CollectParams,
+    "validate": ValidateParams,
+    "split": SplitParams,
+    "features": FeatureParams,
+    "model": ModelParams,
+    "intervals": IntervalParams,
+    "evaluate": EvaluateParams,
+    "gate": GateParams,
+    "profile": ProfileParams,
+    "service": ServiceParams,
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take none."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say every fault there is, not only the first; return 0 if there is none."""
+    faults = []
+    for name in SECTIONS:
+        try:
+            section(name, KINDS[name])
+        except Refusal as refusal:
+            faults += [line for line in str(refusal).splitlines() if line not in faults]
+    try:
+        contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
+        if not faults:
+            feature_names(contract, section("features", FeatureParams))
+    except Refusal as refusal:
+        faults.append(str(refusal))
+    except ValueError as error:
+        faults.append(f"params.yaml: {error}.")
+    if faults:
+        raise Refusal("\n".join(faults))
+    return 0

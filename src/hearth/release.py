@@ -1,0 +1,179 @@
+"""Be a released model: a folder of data-only files with a manifest, verified before any parser opens them.
+
+`pack` makes the files, `open_release` verifies and loads them. Nothing here touches a file: names and bytes go in and
+come out. No part of it is a pickle, and the service that loads it needs neither pandas nor scikit-learn.
+"""
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+import yaml
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from hearth.contract import Contract, parse_contract
+from hearth.errors import Refusal
+from hearth.features import FeatureParams, compute, feature_names
+from hearth.rules import Columns
+from hearth.strict import Strict
+
+FORMAT = "hearth-model-1"
+MANIFEST, GRAPH, CONTRACT = "manifest.json", "model.onnx", "contract.yaml"
+DIGITS = 7  # significant digits of a price that is no whole number
+
+
+class File(Strict):
+    """Hold what a file must be."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Range(Strict):
+    """Hold the smallest and the largest value of a column in the rows that the model was fitted on."""
+
+    minimum: float
+    maximum: float
+
+
+class Facts(Strict):
+    """Say what a model is and what made it; the manifest is these facts, its version and its files."""
+
+    as_of: datetime.date  # the day after the newest row; a request without a date is priced for this day
+    first_day: datetime.date
+    horizon: datetime.date  # last day for which the evaluation vouches; later dates are priced as of this day
+    rows: int
+    data_sha256: str
+    features: tuple[str, ...]
+    recipe: FeatureParams
+    params: dict[str, Any]
+    level: float
+    half_width: float = Field(gt=0)
+    ranges: dict[str, Range]
+    libraries: dict[str, str]
+
+
+class Manifest(Strict):
+    """Be the parsed manifest.json."""
+
+    format: Literal["hearth-model-1"]
+    model_version: str
+    facts: Facts
+    files: dict[str, File]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Hold prices and the ends of their intervals, (n_rows,) each, in the target's unit."""
+
+    price: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def pack(graph: bytes, contract: bytes, facts: Facts) -> dict[str, bytes]:
+    """Return the files of a release by name; the version is a hash of everything in it."""
+    files = {GRAPH: graph, CONTRACT: contract}
+    listed = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
+    body = {"format": FORMAT, "facts": facts.model_dump(mode="json"), "files": listed}
+    manifest = body | {"model_version": _version(body)}
+    return files | {MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()}
+
+
+def _version(body: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return f"{body['facts']['as_of']}-{digest[:12]}"
+
+
+def verify(files: Mapping[str, bytes], where: str) -> Manifest:
+    """Return the manifest once every file is what it says; refuse missing, extra and changed files by name."""
+    if MANIFEST not in files:
+        raise Refusal(f"{where} has no {MANIFEST}; it is no release. `dvc checkout` brings back the last good one.")
+    try:
+        document = json.loads(files[MANIFEST])
+        manifest = Manifest.model_validate_json(files[MANIFEST])
+    except (ValueError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
+        reason = str(error).splitlines()[-2 if isinstance(error, ValidationError) else 0].strip()
+        raise Refusal(f"{where}/{MANIFEST} is no manifest of this code ({reason}); "
+                      "`dvc checkout` brings back the last good one.") from None  # fmt: skip
+    if manifest.model_version != _version({key: value for key, value in document.items() if key != "model_version"}):
+        raise Refusal(
+            f"{where}/{MANIFEST} was changed: its version {manifest.model_version} is not that of its content."
+        )
+    if extra := sorted(files.keys() - manifest.files.keys() - {MANIFEST}):
+        raise Refusal(f"{where}/{extra[0]} is not named in {MANIFEST}; remove it.")
+    for name, wanted in manifest.files.items():
+        data = files.get(name)
+        found = None if data is None else hashlib.sha256(data).hexdigest()
+        if found != wanted.sha256:
+            raise Refusal(f"{where}/{name} has the sha256 {found}, wanted {wanted.sha256}; it is damaged or was changed. "
+                          "`dvc checkout` brings back the last good one.")  # fmt: skip
+    return manifest
+
+
+class Release:
+    """Price houses with a verified release."""
+
+    def __init__(self, manifest: Manifest, contract: Contract, graph: bytes) -> None:
+        """Open the graph with one thread: more of them only wait for each other on a row or a thousand."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self.manifest, self.contract = manifest, contract
+        self.facts = manifest.facts
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        if tuple(feature_names(contract, self.facts.recipe)) != self.facts.features:
+            raise Refusal(
+                "The model was trained on other features than this code computes; use the code of its commit."
+            )
+
+    def log_price(self, columns: Columns) -> NDArray[np.float64]:
+        """Return predicted log prices (n_rows,); days after the horizon count as the horizon."""
+        time = self.contract.time.name
+        known = dict(columns) | {time: np.minimum(columns[time], np.datetime64(self.facts.horizon))}
+        inputs = compute(known, self.contract, self.facts.recipe)
+        return np.asarray(self._session.run(None, {"features": inputs})[0][:, 0], dtype=np.float64)
+
+    def predict(self, columns: Columns) -> Prediction:
+        """Return prices with intervals; the target's unit decides the rounding."""
+        log_price = self.log_price(columns)
+        whole = self.contract.target.type == "integer"
+        values = [_rounded(np.exp(log_price + shift * self.facts.half_width), whole) for shift in (0, -1, 1)]
+        return Prediction(*values)
+
+    def warnings(self, columns: Columns) -> list[list[str]]:
+        """Return for each row what lies outside the rows that the model was fitted on, in words."""
+        time = self.contract.time.name
+        said: list[list[str]] = [[] for _ in range(len(columns[time]))]
+        for name, bounds in self.facts.ranges.items():
+            values = np.asarray(columns[name], dtype=np.float64)
+            for row in np.flatnonzero((values < bounds.minimum) | (values > bounds.maximum)):
+                said[row].append(
+                    f"{name}: {values[row]:g} is outside the training data, {bounds.minimum:g} to {bounds.maximum:g}"
+                )
+        for row in np.flatnonzero(columns[time] > np.datetime64(self.facts.horizon)):
+            said[row].append(f"{time}: {columns[time][row]} is after {self.facts.horizon}, the last day that was validated; "
+                             "the price is that of the last validated day")  # fmt: skip
+        for row in np.flatnonzero(columns[time] < np.datetime64(self.facts.first_day)):
+            said[row].append(
+                f"{time}: {columns[time][row]} is before {self.facts.first_day}, the first day of the training data"
+            )
+        return said
+
+
+def open_release(files: Mapping[str, bytes], where: str) -> Release:
+    """Return the release in these files; verify each file first. `where` names the folder in refusals."""
+    manifest = verify(files, where)
+    contract = parse_contract(yaml.safe_load(files[CONTRACT]), f"{where}/{CONTRACT}")
+    return Release(manifest, contract, files[GRAPH])
+
+
+def _rounded(values: NDArray[np.float64], whole: bool) -> NDArray[np.float64]:
+    if whole:
+        return np.round(values)
+    return np.array([float(f"{value:.{DIGITS}g}") for value in values])

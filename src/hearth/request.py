@@ -1,0 +1,70 @@
+"""Derive from the contract what the service accepts: a strict pydantic model of one house."""
+
+import datetime
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from hearth.contract import Column, Contract
+from hearth.rules import Columns
+
+_PYTHON: dict[str, Any] = {"integer": int, "number": float, "boolean": bool, "date": datetime.date}
+_NUMPY: dict[str, Any] = {"integer": np.float64, "number": np.float64, "boolean": np.bool_, "date": "datetime64[D]"}
+
+
+class House(BaseModel):
+    """Be the base of the request model: strict, closed, finite."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+def request_model(contract: Contract) -> type[House]:
+    """Return the model of one house: each feature by name, and the time column, which may be left out."""
+    fields: dict[str, Any] = {column.name: _field(column) for column in contract.features}
+    time = contract.time
+    fields[time.name] = (_annotated(time) | None, Field(default=None, description=time.meaning))
+    return create_model("House", __base__=House, __doc__=f"{contract.row.capitalize()}, without its price.", **fields)
+
+
+def _field(column: Column) -> tuple[Any, Any]:
+    kind = _annotated(column) | None if column.nullable else _annotated(column)
+    default: Any = None if column.nullable else ...
+    examples = None if column.example is None else [column.example]
+    description = f"{column.meaning.rstrip('.')} ({column.unit})."
+    return kind, Field(default=default, description=description, examples=examples)
+
+
+def _annotated(column: Column) -> Any:
+    if column.categories:
+        return Literal[column.categories]
+    constraints: dict[str, Any] = {"ge": column.minimum, "le": column.maximum}
+    marks: list[Any] = [Field(**{k: v for k, v in constraints.items() if v is not None})]
+    marks += [AfterValidator(_grid(column.step))] if column.step else []
+    return Annotated[(_PYTHON[column.type], *marks)]
+
+
+def _grid(step: float) -> Any:
+    def check(value: float) -> float:
+        # Not pydantic's multiple_of: its message and its rounding differ from those of the table's check.
+        if (value / step) % 1 != 0:
+            raise ValueError(f"a multiple of {step:g}")
+        return value
+
+    return check
+
+
+def columns_of(houses: list[dict[str, Any]], contract: Contract, as_of: datetime.date) -> Columns:
+    """Return validated houses as numpy columns; a date that was left out is `as_of`."""
+    columns: dict[str, Any] = {}
+    for column in contract.features:
+        values = [house[column.name] for house in houses]
+        if column.type == "category":
+            columns[column.name] = np.array(values)
+        elif column.nullable:
+            columns[column.name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        else:
+            columns[column.name] = np.array(values, dtype=_NUMPY[column.type])
+    time = contract.time.name
+    columns[time] = np.array([house[time] or as_of for house in houses], dtype="datetime64[D]")
+    return columns

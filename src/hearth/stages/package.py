@@ -1,0 +1,93 @@
+"""Package: build the bento of a model that passed the gate, boot it, and compare its answers with the model's."""
+
+import json
+import urllib.request
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hearth.answering import Answers, ServiceParams
+from hearth.bento import MODULES, build, served
+from hearth.errors import Refusal
+from hearth.params import section
+from hearth.parquet import read_frame
+from hearth.paths import BENTO, GATE, METRICS, MODEL, SERVE_LOCK, TEST
+from hearth.release import open_release
+from hearth.stages import run
+from hearth.storage import read_bytes, read_folder, read_json, write_bytes
+
+GOLDEN_ROWS = 20
+COMPARED = ("price", "low", "high")
+DESCRIPTION = "Prices of houses with 90 % intervals; POST /predict, POST /predict_batch, GET /model."
+
+
+def main(
+    model: Path = MODEL,
+    gate: Path = GATE,
+    metrics: Path = METRICS,
+    test: Path = TEST,
+    lock: Path = SERVE_LOCK,
+    bento: Path = BENTO,
+) -> None:
+    """Write the bento; refuse when the gate says no, or when the served answers are not the model's."""
+    verdict = read_json(gate)
+    if not isinstance(verdict, dict) or verdict.get("passed") is not True:
+        raise Refusal(
+            f"{gate} says no, so nothing is packaged: {_reasons(verdict)}. Mend the model, or a limit in params.yaml (gate)."
+        )
+    params = section("service", ServiceParams)
+    release = open_release(read_folder(model), str(model))
+    golden = golden_cases(Answers(release, params), test)
+    about = {"service": params.model_dump(), "golden": golden, "metrics": read_json(metrics), "gate": verdict}
+    sources = Path(__file__).resolve().parent.parent
+    files = {f"model/{name}": content for name, content in read_folder(model).items()}
+    files |= {f"hearth/{name}.py": read_bytes(sources / f"{name}.py") for name in MODULES}
+    files |= {"service.py": read_bytes(sources / "bento_entry.py"), "requirements.txt": read_bytes(lock)}
+    files["about.json"] = (json.dumps(about, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+    content = build(files, DESCRIPTION)
+    check_answers(content, golden)
+    write_bytes(bento, content)
+    print(
+        f"{bento}: {len(content):,} bytes, model {release.manifest.model_version}, {len(golden)} golden answers served as packaged"
+    )
+
+
+def _reasons(verdict: Any) -> str:
+    reasons = verdict.get("reasons") if isinstance(verdict, dict) else None
+    return "; ".join(map(str, reasons)) if reasons else "it holds no verdict"
+
+
+def golden_cases(answers: Answers, test: Path) -> list[dict[str, Any]]:
+    """Return requests made from test rows, evenly spread, and the model's own answers to them."""
+    rows = read_frame(test)
+    chosen = rows.iloc[:: max(1, len(rows) // GOLDEN_ROWS)].head(GOLDEN_ROWS)
+    names = [column.name for column in (*answers.contract.features, answers.contract.time)]
+    requests = json.loads(chosen[names].to_json(orient="records", date_format="iso"))
+    cases = []
+    for request in requests:
+        day = answers.contract.time.name
+        body = json.dumps(request | {day: request[day][:10]}, sort_keys=True)
+        answer = answers.predict(body.encode())
+        cases.append({"request": body, "answer": {key: answer[key] for key in COMPARED}})
+    return cases
+
+
+def check_answers(content: bytes, golden: list[dict[str, Any]]) -> None:
+    """Boot the bento and refuse it if an answer over HTTP differs from the model's."""
+    with TemporaryDirectory(prefix="hearth-package-") as scratch:
+        archive = Path(scratch, "candidate.bento")
+        archive.write_bytes(content)
+        with served(archive) as (address, _):
+            for case in golden:
+                head = {"content-type": "application/json"}
+                request = urllib.request.Request(f"{address}/predict", case["request"].encode(), head)
+                with urllib.request.urlopen(request, timeout=10) as response:
+                    answer = json.load(response)
+                if found := {key: answer[key] for key in COMPARED if answer[key] != case["answer"][key]}:
+                    raise Refusal(
+                        f"the bento answers {found} where the model says {case['answer']}; nothing was packaged."
+                    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,69 @@
+"""Parse a mapping from a file into a frozen class, or say which key is wrong and why."""
+
+import datetime
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from hearth.errors import Refusal
+
+
+class Strict(BaseModel):
+    """Be a section of a file: no unknown keys, no change after reading, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+# For a tuple field: YAML and JSON know only lists, and a strict field would refuse them.
+Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+
+
+def _day(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("a day as 'YYYY-MM-DD'") from None
+
+
+# A day that may stand in quotes: DVC's templates refuse a bare date, and `dvc exp run -S` writes a text.
+Day = Annotated[datetime.date, BeforeValidator(_day)]
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+def parse(kind: type[Section], values: object, where: str) -> Section:
+    """Return `values` as a `kind`; refuse with file, key, value and what was wanted (`where` names the file)."""
+    if not isinstance(values, Mapping):
+        raise Refusal(f"{where} is {_show(values)}, wanted a mapping of keys to values.")
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        found = [_sentence(dict(entry), kind, where) for entry in error.errors(include_url=False)]
+        raise Refusal("\n".join(found)) from None
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return a hint at the known word that `word` may have meant, or the list of them."""
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}."
+
+
+def _sentence(entry: dict[str, Any], kind: type[BaseModel], where: str) -> str:
+    key = ".".join(str(part) for part in entry["loc"])
+    place = f"{where}.{key}" if ":" in where and key else f"{where}: {key}" if key else where
+    if entry["type"] == "extra_forbidden":
+        known = sorted(kind.model_fields) if len(entry["loc"]) == 1 else []
+        return f"{place} is not a known key; {nearest(str(entry['loc'][-1]), known) if known else 'remove it.'}"
+    if entry["type"] == "missing":
+        return f"{place} is missing; add it."
+    wanted = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{place} is {_show(entry['input'])}, wanted {wanted}."
+
+
+def _show(value: object) -> str:
+    text = repr(str(value) if hasattr(value, "isoformat") else value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,156 @@
+"""Hold whole tables to the contract: structure when collected, rows when validated."""
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+
+from hearth.contract import Check, Column, Contract
+from hearth.errors import Refusal
+from hearth.parquet import columns_of
+
+_ARROW = {
+    "integer": pyarrow.int64(),
+    "number": pyarrow.float64(),
+    "boolean": pyarrow.bool_(),
+    "date": pyarrow.date32(),
+}
+_PANDERA = {"integer": "Int64", "number": "Float64", "boolean": "boolean", "date": "datetime64[ms]"}
+
+
+def arrow_type(column: Column) -> pyarrow.DataType:
+    """Return the type that a column has in every parquet file of the road."""
+    if column.type == "category":
+        return pyarrow.int64() if isinstance(column.categories[0], int) else pyarrow.string()
+    return _ARROW[column.type]
+
+
+def arrow_schema(columns: Iterable[Column]) -> pyarrow.Schema:
+    """Return the schema of a table of these columns; empty cells are allowed, the contract judges them row by row."""
+    return pyarrow.schema([(column.name, arrow_type(column)) for column in columns])
+
+
+def quarantine_schema(contract: Contract) -> pyarrow.Schema:
+    """Return the schema of the quarantine: the raw columns and the reasons."""
+    return arrow_schema(contract.columns).append(pyarrow.field("reasons", pyarrow.string()))
+
+
+def conform(table: pyarrow.Table, contract: Contract, where: str) -> pyarrow.Table:
+    """Return the table with the contract's columns, order and types.
+
+    Refuse a table without rows, a missing, doubled or unknown column, and a column whose values do not fit its type
+    without loss. `where` names the table.
+    """
+    wanted = [column.name for column in contract.columns]
+    found = table.column_names
+    if missing := [name for name in wanted if name not in found]:
+        raise Refusal(f"{where} lacks the column {', '.join(missing)} of the contract; it has {', '.join(found)}.")
+    if doubled := sorted({name for name in found if found.count(name) > 1}):
+        raise Refusal(f"{where} has the column {', '.join(doubled)} more than once; keep one.")
+    if unknown := [name for name in found if name not in wanted]:
+        raise Refusal(f"{where} has the column {', '.join(unknown)} that data/contract.yaml does not know; "
+                      "add it there (role: ignored, if it is not to be used).")  # fmt: skip
+    if not table.num_rows:
+        raise Refusal(f"{where} has no rows; wanted at least one. Check what wrote it.")
+    return pyarrow.table([_cast(table[column.name], column, where) for column in contract.columns], names=wanted)
+
+
+def _cast(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.ChunkedArray:
+    target, found = arrow_type(column), values.type
+    textual = pyarrow.types.is_string(found) or pyarrow.types.is_large_string(found)
+    try:
+        if textual and not pyarrow.types.is_string(target):  # Arrow would parse "1e3" or "7 Average" one way or another
+            raise pyarrow.ArrowInvalid("texts are not converted")
+        if pyarrow.types.is_boolean(found) != pyarrow.types.is_boolean(target):
+            raise pyarrow.ArrowInvalid("only true and false are")
+        return values.cast(target)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise Refusal(
+            f"{where}: the column {column.name} is of type {found}, wanted {column.expected}; {reason}."
+        ) from None
+
+
+def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
+    """Return the pandera schema of a conforming frame; each check's `error` is the reason that people read."""
+    return pa.DataFrameSchema(
+        {column.name: _pandera_column(column) for column in contract.columns},
+        checks=[
+            pa.Check(functools.partial(_rule_holds, check=check), name=check.name, error=f"{check.name}: {check.rule}")
+            for check in contract.refusing({column.name for column in contract.columns})
+        ],
+        strict=True,
+        name=contract.name,
+    )
+
+
+def _pandera_column(column: Column) -> pa.Column:
+    error = f"wanted {column.expected}"
+    checks = []
+    if column.minimum is not None:
+        checks.append(pa.Check.ge(_bound(column.minimum), error=error))
+    if column.maximum is not None:
+        checks.append(pa.Check.le(_bound(column.maximum), error=error))
+    if column.step is not None:
+        checks.append(pa.Check(functools.partial(_on_grid, step=column.step), name="step", error=error))
+    if column.categories:
+        checks.append(pa.Check.isin(list(column.categories), error=error))
+    dtype = _PANDERA.get(column.type) or ("Int64" if isinstance(column.categories[0], int) else "str")
+    return pa.Column(dtype, checks=checks, nullable=column.nullable)
+
+
+def _bound(bound: object) -> object:
+    return pd.Timestamp(bound) if hasattr(bound, "isoformat") else bound  # type: ignore[arg-type]
+
+
+def _on_grid(values: "pd.Series[float]", step: float) -> "pd.Series[bool]":
+    return (values / step) % 1 == 0
+
+
+def _rule_holds(frame: pd.DataFrame, check: Check) -> "pd.Series[bool]":
+    """Judge the rows in which every cell that the rule reads is filled; an empty cell has a reason of its own."""
+    filled = frame[sorted(check.compiled.names)].notna().all(axis=1).to_numpy()
+    return pd.Series(~filled | check.compiled.holds(columns_of(frame)), index=frame.index)
+
+
+def reasons(frame: pd.DataFrame, contract: Contract) -> "pd.Series[str]":
+    """Return for each row of a conforming frame its reasons for refusal, joined by "; ", empty for an accepted row."""
+    found: dict[int, list[str]] = {}
+    plain = frame.reset_index(drop=True)
+    try:
+        pandera_schema(contract).validate(plain, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        for case in errors.failure_cases.itertuples():
+            if pd.isna(case.index):
+                raise Refusal(f"The table breaks its schema as a whole: {case.column} {case.check}.") from None
+            row = int(case.index)
+            said = found.setdefault(row, [])
+            reason = _reason(plain, row, str(case.column), str(case.check), str(case.schema_context), contract)
+            if reason not in said:
+                said.append(reason)
+    repeated = plain.duplicated(contract.keys) & plain[contract.keys].notna().all(axis=1)
+    for row in np.flatnonzero(repeated).tolist():
+        found.setdefault(row, []).append(f"{' + '.join(contract.keys)}: an earlier row of this delivery has the same")
+    return pd.Series(["; ".join(found.get(row, [])) for row in range(len(plain))], index=frame.index, dtype="str")
+
+
+def _reason(frame: pd.DataFrame, row: int, column: str, check: str, context: str, contract: Contract) -> str:
+    if context != "Column":
+        return check
+    expected = contract[column].expected
+    value: Any = frame[column].iloc[row]
+    return f"{column}: {'empty' if pd.isna(value) else _plain(value)}, wanted {expected}"
+
+
+def _plain(value: object) -> str:
+    return str(value.date()) if isinstance(value, pd.Timestamp) else str(value)
+
+
+def warnings(frame: pd.DataFrame, contract: Contract) -> dict[str, int]:
+    """Return for each warning check how many rows break it."""
+    columns = columns_of(frame)
+    return {c.name: int((~c.compiled.holds(columns)).sum()) for c in contract.checks if c.severity == "warn"}

@@ -1,0 +1,41 @@
+"""Log each file below the project that a Python process opens, and each section of params.yaml that it reads.
+
+Python imports this by itself when its folder is on PYTHONPATH. It does nothing unless HEARTH_AUDIT names a folder for
+the logs and HEARTH_AUDIT_ROOT the project. A line is `read PATH`, `write PATH` or `params SECTION`; bytecode counts as
+its source. What Arrow's own code opens raises no event; storage.py and parquet.py open files in Python for that
+reason, and a test with strace (test_pipeline.py) looks for what escapes.
+"""
+
+import os
+import sys
+
+_FOLDER, _ROOT = os.environ.get("HEARTH_AUDIT"), os.environ.get("HEARTH_AUDIT_ROOT")
+
+
+def _start(folder: str, root: str) -> None:
+    stage = sys.orig_argv[sys.orig_argv.index("-m") + 1].rsplit(".", 1)[-1] if "-m" in sys.orig_argv else "other"
+    log = os.open(os.path.join(folder, f"{stage}.{os.getpid()}"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    top = os.path.realpath(root) + os.sep
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "hearth.params":
+            os.write(log, f"params {arguments[0]}\n".encode())
+        elif event == "open" and isinstance(arguments[0], (str, bytes)):
+            path = os.path.abspath(os.fsdecode(arguments[0]))
+            if path.startswith(top) and not os.path.isdir(path):
+                writes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+                name = path[len(top) :]
+                if "__pycache__" in name:
+                    if writes:
+                        return
+                    name = os.path.join(
+                        os.path.dirname(os.path.dirname(name)), os.path.basename(name).split(".")[0] + ".py"
+                    )
+                if writes or os.path.isfile(top + name):  # a name below an open folder is not ours to resolve
+                    os.write(log, f"{'write' if writes else 'read'} {name}\n".encode())
+
+    sys.addaudithook(hook)
+
+
+if _FOLDER and _ROOT:
+    _start(_FOLDER, _ROOT)

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Install the system programs that only tests need, where that is allowed: apt as root or through passwordless sudo.
+# Elsewhere their tests are skipped with a notice; under CI=true a missing one is a failure (tests/conftest.py).
+set -u
+missing=""
+for program in strace; do
+    command -v "$program" >/dev/null || missing="$missing $program"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root="none"; fi
+if [ "$as_root" = none ] || ! command -v apt-get >/dev/null; then
+    echo "notice: not installed here:$missing; the tests that need it are skipped." >&2
+    exit 0
+fi
+echo "installing$missing for the tests"
+$as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+    echo "notice: could not install$missing; the tests that need it are skipped." >&2

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Resolve the locks anew. The widest one first; the others take its versions, so that all agree.
+# `--fork-strategy fewest`: one version of a library for all supported Pythons, since its bytes end in ours.
+set -eu
+command -v uv >/dev/null || { echo "error: tools/lock.sh needs uv; \`pip install uv\` somewhere on PATH." >&2; exit 1; }
+resolve() {
+    uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+        --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml "$@"
+}
+resolve --extra road --extra dev -o requirements-dev.lock
+resolve --extra road -c requirements-dev.lock -o requirements.lock
+resolve -c requirements-dev.lock -o requirements-serve.lock
