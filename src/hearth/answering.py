@@ -37,8 +37,9 @@ class BadRequestError(Exception):
 class Answers:
     """Answer with one release."""
 
-    def __init__(self, release: Release, params: ServiceParams) -> None:
-        """Derive the request models and keep the checks over several columns that a request can be held to."""
+    def __init__(self, release: Release, params: ServiceParams, told: Mapping[str, Any] | None = None) -> None:
+        """Derive the request models and keep the checks that a request can be held to; `told` goes into model()."""
+        self.told = dict(told or {})
         self.release, self.params, self.contract = release, params, release.contract
         self.house: type[House] = request_model(self.contract)
         batch = Field(min_length=1, max_length=params.batch_rows_max)
@@ -56,8 +57,8 @@ class Answers:
         return {"predictions": self._predict(houses, [f"houses.{place}." for place in range(len(houses))])}
 
     def model(self) -> dict[str, Any]:
-        """Return what is served: the manifest's facts and version."""
-        return self.release.manifest.model_dump(mode="json")
+        """Return what is served: the manifest's version, facts and files, and what the caller had told."""
+        return self.release.manifest.model_dump(mode="json") | self.told
 
     def _parse(self, body: bytes, kind: type[House]) -> dict[str, Any]:
         _check_json(body)

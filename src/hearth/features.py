@@ -115,7 +115,8 @@ def lot_per_living(sqft_lot: Values, sqft_living: Values) -> Values:
 @derived
 def living_per_room(sqft_living: Values, bedrooms: Values, bathrooms: Values) -> Values:
     """Return living area per room, with one room more, so that a studio divides by no zero."""
-    return np.divide(sqft_living, bedrooms + bathrooms + 1)
+    rooms: Values = bedrooms + bathrooms + 1
+    return sqft_living / rooms
 
 
 @derived

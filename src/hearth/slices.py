@@ -66,7 +66,11 @@ def table(columns: Columns, scored: Mapping[str, Floats], params: EvaluateParams
 def _labels(values: NDArray[Any], edges: tuple[float, ...]) -> list[str]:
     if not edges:
         return [f"{value:g}" if isinstance(value, float) else str(value) for value in values.tolist()]
-    names = [f"below {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges)), f"from {edges[-1]:g}"]
+    names = [
+        f"below {edges[0]:g}",
+        *(f"{low:g} to under {high:g}" for low, high in pairwise(edges)),
+        f"from {edges[-1]:g}",
+    ]
     return [names[place] for place in np.searchsorted(edges, values.astype(np.float64), side="right")]
 
 
