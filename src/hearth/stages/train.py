@@ -1,6 +1,7 @@
 """Train: fit the recipe on the training rows, for the evaluation, and on all rows, for the release."""
 
 import hashlib
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def main(
     model: Path = MODEL,
 ) -> None:
     """Write both fits as releases. The second vouches for as many days after its newest row as the first is tested on."""
+    recipe, params = section("features", FeatureParams), section("model", ModelParams)
+    doubt = section("intervals", IntervalParams)
     known = parse_contract(read_yaml(contract), str(contract))
     older, newer = read_frame(train), read_frame(test)
     tested_days = columns_of(newer)[known.time.name]
@@ -38,26 +41,34 @@ def main(
     everything = pd.concat([older, newer], ignore_index=True)
     for folder, rows, sources in ((evaluated, older, [train]), (model, everything, [train, test])):
         data = hashlib.sha256(b"".join(read_bytes(source) for source in sources)).hexdigest()
-        files = _release(rows, known, read_bytes(contract), data, horizon)
+        try:
+            files = release(rows, known, read_bytes(contract), Recipe(recipe, params, doubt), data, horizon)
+        except ValueError as error:
+            raise Refusal(f"params.yaml: {error}.") from None
         write_folder(folder, files)
         print(f"{folder}: fitted on {len(rows):,} rows, graph of {len(files['model.onnx']):,} bytes")
 
 
-def _release(
-    rows: pd.DataFrame, known: Contract, contract: bytes, data: str, horizon: np.timedelta64
+@dataclass(frozen=True)
+class Recipe:
+    """Hold the three sections of params.yaml that make a model."""
+
+    features: FeatureParams
+    model: ModelParams
+    intervals: IntervalParams
+
+
+def release(
+    rows: pd.DataFrame, contract: Contract, contract_file: bytes, recipe: Recipe, data: str, horizon: np.timedelta64
 ) -> dict[str, bytes]:
-    recipe, params = section("features", FeatureParams), section("model", ModelParams)
-    doubt = section("intervals", IntervalParams)
+    """Return the files of a model fitted on `rows`, once its graph answers as the fitted model does."""
     columns = columns_of(rows)
-    days, price = columns[known.time.name], columns[known.target.name]
-    try:
-        names = feature_names(known, recipe)
-        inputs = compute(columns, known, recipe)
-        fitted = fit(inputs, price, days, params, doubt)
-    except ValueError as error:
-        raise Refusal(f"params.yaml: {error}.") from None
+    days = columns[contract.time.name]
+    names = feature_names(contract, recipe.features)
+    inputs = compute(columns, contract, recipe.features)
+    fitted = fit(inputs, columns[contract.target.name], days, recipe.model, recipe.intervals)
     newest = days.max()
-    numeric = [column.name for column in known.features if column.type != "category"]
+    numeric = [column.name for column in contract.features if column.type != "category"]
     facts = Facts(
         as_of=(newest + np.timedelta64(1, "D")).item(),
         first_day=days.min().item(),
@@ -65,18 +76,18 @@ def _release(
         rows=len(rows),
         data_sha256=data,
         features=tuple(names),
-        recipe=recipe,
-        params={"model": params.model_dump(), "intervals": doubt.model_dump()},
-        level=doubt.level,
+        recipe=recipe.features,
+        params={"model": recipe.model.model_dump(), "intervals": recipe.intervals.model_dump()},
+        level=recipe.intervals.level,
         half_width=fitted.half_width,
         ranges={name: Range(minimum=np.nanmin(columns[name]), maximum=np.nanmax(columns[name])) for name in numeric},
         libraries={name: version(name) for name in LIBRARIES},
     )
-    files = pack(fitted.graph(), contract, facts)
+    files = pack(fitted.graph(), contract_file, facts)
     served = open_release(files, "the new model").log_price(columns)
     if not np.allclose(served, fitted.log_price(inputs), rtol=0, atol=PARITY):
         raise Refusal(
-            "the exported graph does not answer as the fitted model; nothing was written. This is a fault of graph.py."
+            "the exported graph does not answer as the fitted model, so nothing was written: a fault of graph.py."
         )
     return files
 

@@ -30,7 +30,8 @@ def main(
     known = parse_contract(read_yaml(contract), str(contract))
     rows = read_frame(raw)
     why = reasons(rows, known)
-    refused, accepted = rows[why != ""].assign(reasons=why), rows[why == ""]
+    bad = why != ""
+    refused, accepted = rows[bad].assign(reasons=why[bad]), rows[~bad]
     check_share(refused, len(rows), params.max_quarantine_share)
     check_budgets(accepted, known)
     write_frame(validated, accepted, arrow_schema(known.columns))

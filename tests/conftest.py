@@ -1,0 +1,111 @@
+"""Give tests a project of their own: the whole road remade elsewhere, or a folder with a small table."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+STAGES = ("collect", "validate", "prepare", "train", "evaluate", "profile", "package")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """Be a copy of the project in a folder of its own, with the environment that its commands run in."""
+
+    root: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the copy's top folder; `more` goes into its environment."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment | more, capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+
+def copy_project(target: Path, **environment: str) -> Checkout:
+    """Clone the project and lay its uncommitted changes over the clone, so that tests see what is being worked on."""
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", PROJECT, target], check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--modified", "--others", "--exclude-standard", "--deduplicate"],
+        cwd=PROJECT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        (target / name).unlink(missing_ok=True)
+        if (PROJECT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, target / name)
+    own = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(target / "src"),
+        "DVC_SITE_CACHE_DIR": str(target.parent / f"{target.name}-site-cache"),
+        "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost",
+        "GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@localhost",
+    }  # fmt: skip
+    checkout = Checkout(target, dict(os.environ) | own | environment)
+    if checkout.run("git", "status", "--porcelain").stdout:
+        checkout.run("git", "add", "--all")
+        checkout.run("git", "commit", "--quiet", "--message", "what is being worked on")
+    return checkout
+
+
+@dataclass(frozen=True)
+class Remade:
+    """Be a copy in which the whole road ran, and the folder with what each stage opened."""
+
+    checkout: Checkout
+    audit: Path
+
+
+@pytest.fixture(scope="session")
+def remade(tmp_path_factory: pytest.TempPathFactory) -> Remade:
+    """Run the whole road from a clone, under another path, hash seed, time zone, locale and thread count."""
+    folder = tmp_path_factory.mktemp("remade")
+    audit = folder / "audit"
+    audit.mkdir()
+    root = folder / "ein Ort, weit über dem Fluß"
+    checkout = copy_project(root, PYTHONHASHSEED="7", TZ="Asia/Kathmandu", OMP_NUM_THREADS="1", LC_ALL="C")
+    watched = {
+        "HEARTH_AUDIT": str(audit),
+        "HEARTH_AUDIT_ROOT": str(root),
+        "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root / 'tests' / 'audit'}",
+    }
+    checkout.run("dvc", "pull", "data/source/house_sales.parquet.dvc")
+    checkout.run("dvc", "repro", **watched)
+    return Remade(checkout, audit)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change into a folder with the real contract and params and every twelfth sale, where stages run in-process."""
+    for name in ("params.yaml", "data/contract.yaml", "requirements-serve.lock"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(PROJECT / name, tmp_path / name)
+    source = tmp_path / "data" / "source" / "house_sales.parquet"
+    source.parent.mkdir()
+    sample().iloc[::12].to_parquet(source, index=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def sample() -> pd.DataFrame:
+    """Return the shipped sales, from the workspace or from the embedded remote."""
+    remote = PROJECT / "data/remote/files/md5/b5/e6b6d509a1584a742f81ead3ef5953"
+    return pd.read_parquet(remote)
+
+
+def needs(program: str) -> None:
+    """Skip the test with a notice where a system program is missing; fail under CI=true (see tests/system.sh)."""
+    if shutil.which(program) is None:
+        message = f"{program} is not installed; install the package {program} (make test does where it may)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)

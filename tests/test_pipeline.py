@@ -1,0 +1,284 @@
+"""Hold dvc.yaml, dvc.lock and what the stages really do against each other, on a road that was remade elsewhere."""
+
+import copy
+import json
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import PROJECT, STAGES, Checkout, Remade, needs
+
+from hearth.params import SECTIONS
+
+Stage = dict[str, set[str]]
+
+
+def declared(document: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Stage]:
+    """Return for each stage of a dvc.yaml what it says it reads, writes and takes from params.yaml."""
+    stages = {}
+    for name, stage in document["stages"].items():
+        deps = {dep.replace("${collect.source}", params["collect"]["source"]) for dep in stage["deps"]}
+        outs = [*stage.get("outs", []), *stage.get("metrics", [])]
+        stages[name] = {
+            "reads": deps - {"requirements.lock"},  # no stage opens it; it stands for the libraries' versions
+            "writes": {out if isinstance(out, str) else next(iter(out)) for out in outs},
+            "params": set(stage["params"]),
+        }
+    return stages
+
+
+def observed(audit: Path) -> dict[str, Stage]:
+    """Return for each stage what its process opened below the project; a partial file counts as the file."""
+    stages: dict[str, Stage] = {name: {"reads": set(), "writes": set(), "params": set()} for name in STAGES}
+    for log in audit.iterdir():
+        stage = stages.get(log.name.split(".")[0])
+        for line in log.read_text().splitlines() if stage else []:
+            kind, name = line.split(" ", 1)
+            if kind == "write":
+                name = re.sub(r"/\.([^/]+)\.partial$", r"/\1", name)
+            if name != "params.yaml" and not name.startswith("tests/audit/"):
+                stage[{"read": "reads", "write": "writes", "params": "params"}[kind]].add(name)
+    return stages
+
+
+def differences(said: Mapping[str, Stage], done: Mapping[str, Stage]) -> list[str]:
+    """Return in words where a stage's declaration and deeds differ; a declared folder covers the files in it."""
+    found = []
+    for name in sorted(said.keys() | done.keys()):
+        if name not in said or name not in done:
+            found.append(f"{name}: only {'declared' if name in said else 'observed'}")
+            continue
+        for kind in ("reads", "writes", "params"):
+            wanted, real = said[name][kind], done[name][kind]
+            covered = {path for path in real if any(path == dep or path.startswith(f"{dep}/") for dep in wanted)}
+            used = {dep for dep in wanted if any(path == dep or path.startswith(f"{dep}/") for path in real)}
+            found += [f"{name} {kind} {path}, which dvc.yaml does not say" for path in sorted(real - covered)]
+            found += [f"{name} does not do what dvc.yaml says: {kind} {dep}" for dep in sorted(wanted - used)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return yaml.safe_load((PROJECT / "dvc.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def params() -> dict[str, Any]:
+    return yaml.safe_load((PROJECT / "params.yaml").read_text())
+
+
+def test_each_stage_reads_writes_and_takes_what_it_declares(
+    remade: Remade, document: dict[str, Any], params: dict[str, Any]
+) -> None:
+    assert differences(declared(document, params), observed(remade.audit)) == []
+
+
+def test_a_missing_dep_is_found(remade: Remade, document: dict[str, Any], params: dict[str, Any]) -> None:
+    broken = copy.deepcopy(document)
+    broken["stages"]["train"]["deps"].remove("src/hearth/features.py")
+    assert differences(declared(broken, params), observed(remade.audit)) == [
+        "train reads src/hearth/features.py, which dvc.yaml does not say"
+    ]
+
+
+def test_a_needless_dep_is_found(remade: Remade, document: dict[str, Any], params: dict[str, Any]) -> None:
+    broken = copy.deepcopy(document)
+    broken["stages"]["collect"]["deps"].append("src/hearth/scoring.py")
+    assert differences(declared(broken, params), observed(remade.audit)) == [
+        "collect does not do what dvc.yaml says: reads src/hearth/scoring.py"
+    ]
+
+
+def test_a_moved_path_is_found(remade: Remade, document: dict[str, Any], params: dict[str, Any]) -> None:
+    broken = copy.deepcopy(document)
+    outs = broken["stages"]["profile"]["outs"]
+    outs[outs.index("models/profile.json")] = "models/reference.json"
+    assert differences(declared(broken, params), observed(remade.audit)) == [
+        "profile writes models/profile.json, which dvc.yaml does not say",
+        "profile does not do what dvc.yaml says: writes models/reference.json",
+    ]
+
+
+def test_a_forgotten_section_of_params_is_found(
+    remade: Remade, document: dict[str, Any], params: dict[str, Any]
+) -> None:
+    broken = copy.deepcopy(document)
+    broken["stages"]["evaluate"]["params"].remove("gate")
+    assert differences(declared(broken, params), observed(remade.audit)) == [
+        "evaluate params gate, which dvc.yaml does not say"
+    ]
+
+
+def test_arrow_opens_no_file_of_the_project_behind_the_audit(remade: Remade, tmp_path: Path) -> None:
+    """Native code raises no audit event, so strace looks at the system calls of a stage that reads and writes parquet."""
+    needs("strace")
+    trace = tmp_path / "trace"
+    checkout = remade.checkout
+    before = (checkout.root / "data/prepared/train.parquet").read_bytes()
+    command = ("strace", "-f", "-e", "trace=open,openat,creat", "-e", "signal=none", "-o", str(trace))
+    checkout.run(*command, sys.executable, "-m", "hearth.stages.prepare")
+    assert (checkout.root / "data/prepared/train.parquet").read_bytes() == before
+    top = f"{checkout.root}/"
+    text = trace.read_text().encode().decode("unicode_escape").encode("latin-1").decode()  # strace writes \303\274
+    opened = [line for line in text.splitlines() if re.search(r'"(data|models|metrics)/', line) or top in line]
+    names = {re.search(r'"([^"]+)"', line)[1].removeprefix(top) for line in opened if " = -1 " not in line}  # type: ignore[index]
+    data = {name for name in names if re.match(r"(data|models|metrics)/[^/]+/", name) and Path(name).suffix}
+    assert data == {
+        "data/validated/sales.parquet",
+        "data/prepared/.train.parquet.partial",
+        "data/prepared/.test.parquet.partial",
+    }
+
+
+def test_the_road_remade_elsewhere_gives_the_committed_bytes(remade: Remade) -> None:
+    """dvc.lock holds the hash of every output, and git the metrics and plots: no change at all is left."""
+    assert remade.checkout.run("git", "status", "--porcelain").stdout == ""
+    assert (remade.checkout.root / "dvc.lock").read_bytes() == (PROJECT / "dvc.lock").read_bytes()
+
+
+def test_lock_and_yaml_name_the_same_stages_deps_outs_and_params(
+    document: dict[str, Any], params: dict[str, Any]
+) -> None:
+    """DVC does not notice a dep or param that was removed, nor a stage that was renamed."""
+    lock = yaml.safe_load((PROJECT / "dvc.lock").read_text())["stages"]
+    assert list(lock) == list(document["stages"]) == list(STAGES)
+    said = declared(document, params)
+    for name, stage in lock.items():
+        assert {dep["path"] for dep in stage["deps"]} == said[name]["reads"] | {"requirements.lock"}, name
+        assert {out["path"] for out in stage["outs"]} == said[name]["writes"], name
+        assert set(stage["params"]["params.yaml"]) == said[name]["params"], name
+
+
+def test_every_section_of_params_is_known_read_and_checked(document: dict[str, Any], params: dict[str, Any]) -> None:
+    from hearth.operations.check import KINDS
+
+    taken = {name for stage in document["stages"].values() for name in stage["params"]}
+    assert tuple(params) == SECTIONS == tuple(KINDS)
+    assert taken == set(SECTIONS)
+
+
+def test_every_stage_has_a_sentence_and_a_plain_command(document: dict[str, Any]) -> None:
+    for name, stage in document["stages"].items():
+        assert stage["desc"].endswith("."), name
+        assert stage["cmd"] == f"python -m hearth.stages.{name}"
+
+
+def test_only_what_git_must_show_is_uncached(document: dict[str, Any]) -> None:
+    """An output with `cache: false` takes the run cache from its stage."""
+    for name, stage in document["stages"].items():
+        outs = [*stage.get("outs", []), *stage.get("metrics", [])]
+        uncached = {next(iter(out)) for out in outs if isinstance(out, dict)}
+        assert all(path.startswith("metrics/") for path in uncached), name
+        assert not uncached or name == "evaluate"
+
+
+def test_git_ignores_every_cached_output_and_tracks_every_other(document: dict[str, Any], remade: Remade) -> None:
+    run = remade.checkout.run
+    for stage in document["stages"].values():
+        for out in (*stage.get("outs", []), *stage.get("metrics", [])):
+            path = out if isinstance(out, str) else next(iter(out))
+            ignored = run("git", "check-ignore", "--quiet", path, check=False).returncode == 0
+            assert ignored == isinstance(out, str), path
+            assert bool(run("git", "ls-files", path).stdout) == isinstance(out, dict), path
+
+
+def changed_stages(checkout: Checkout) -> set[str]:
+    return {name.split(":")[-1] for name in json.loads(checkout.run("dvc", "status", "--json").stdout)}
+
+
+def test_nothing_runs_twice(remade: Remade) -> None:
+    done = remade.checkout.run("dvc", "repro")
+    assert "Running stage" not in done.stdout
+    assert changed_stages(remade.checkout) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "addition", "stale"),
+    [
+        ("src/hearth/scoring.py", "# a remark\n", {"evaluate"}),
+        ("src/hearth/stages/profile.py", "# a remark\n", {"profile"}),
+        ("src/hearth/features.py", "# a remark\n", {"train", "evaluate", "profile", "package"}),
+        ("src/hearth/front.py", "# a remark\n", {"package"}),
+        ("params.yaml", "# a remark\n", set()),
+        ("README.md", "a remark\n", set()),
+        ("src/hearth/operations/summary.py", "# a remark\n", set()),
+        ("requirements-dev.lock", "# a remark\n", set()),
+        ("requirements.lock", "# a remark\n", set(STAGES)),
+    ],
+)
+def test_a_change_makes_stale_what_it_can_change(remade: Remade, path: str, addition: str, stale: set[str]) -> None:
+    file = remade.checkout.root / path
+    before = file.read_bytes()
+    try:
+        file.write_bytes(before + addition.encode())
+        assert changed_stages(remade.checkout) == stale
+    finally:
+        file.write_bytes(before)
+
+
+def test_a_changed_number_shows_in_params_diff_and_metrics_diff(remade: Remade, tmp_path: Path) -> None:
+    """On a branch with one other param, native DVC names the param and shows what it did."""
+    target = tmp_path / "branch"
+    shutil.copytree(remade.checkout.root, target, symlinks=True)
+    branch = Checkout(target, remade.checkout.environment | {"PYTHONPATH": str(target / "src")})
+    branch.run("git", "switch", "--quiet", "--create", "few-trees")
+    text = (target / "params.yaml").read_text()
+    (target / "params.yaml").write_text(re.sub(r"\n  iterations: \d+", "\n  iterations: 60", text))
+    branch.run("dvc", "repro", "evaluate")
+    assert (
+        json.loads(branch.run("dvc", "params", "diff", "--json").stdout)["params.yaml"]["model.iterations"]["new"] == 60
+    )
+    changes = json.loads(branch.run("dvc", "metrics", "diff", "--json").stdout)["metrics/metrics.json"]
+    assert changes["rmse_log"]["diff"] > 0.005
+    plots = json.loads(branch.run("dvc", "plots", "diff", "HEAD", "--json", "--out", str(tmp_path / "plots")).stdout)
+    drawn = {name for name, shown in plots["data"].items() if shown}
+    assert {"Error by week of sale", "Coverage by fifth of the predicted price"} <= drawn
+    assert not plots.get("errors")
+
+
+def test_a_refused_source_leaves_the_last_outputs_to_dvc_checkout(remade: Remade) -> None:
+    """A truncated source stops the road with one sentence; one command brings all outputs back."""
+    checkout = remade.checkout
+    source, raw = checkout.root / "data/source/house_sales.parquet", checkout.root / "data/raw/sales.parquet"
+    before = raw.read_bytes()
+    whole = source.read_bytes()
+    source.unlink()
+    source.write_bytes(whole[:300_000])
+    try:
+        done = checkout.run("dvc", "repro", check=False)
+        assert done.returncode != 0
+        assert "data/source/house_sales.parquet is not a whole parquet file" in done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+    finally:
+        checkout.run("git", "checkout", "--", ".")
+        checkout.run("dvc", "checkout", "--force")
+    assert raw.read_bytes() == before
+    assert source.read_bytes() == whole
+    assert changed_stages(checkout) == set()
+
+
+def test_a_stage_refuses_to_run_the_code_of_another_checkout(remade: Remade) -> None:
+    """An editable install points at one checkout; in another one its stages would quietly run the wrong code."""
+    done = remade.checkout.run(
+        sys.executable, "-m", "hearth.stages.collect", check=False, PYTHONPATH=str(PROJECT / "src")
+    )
+    assert done.returncode == 1
+    assert "run `make` here" in done.stderr
+
+
+def test_make_run_on_a_made_road_ends_at_once_and_changes_nothing(remade: Remade) -> None:
+    (remade.checkout.root / ".venv").mkdir(exist_ok=True)
+    environment = Path(sys.executable).parent.parent
+    for name in ("road.done", "bin"):
+        link = remade.checkout.root / ".venv" / name
+        if not link.exists():
+            link.symlink_to(environment / name) if name == "bin" else link.touch()
+    done = remade.checkout.run("make", "run")
+    assert "Running stage" not in done.stdout
+    assert "gate: passed" in done.stdout
+    assert remade.checkout.run("git", "status", "--porcelain").stdout == ""

@@ -1,0 +1,85 @@
+"""Nouns compute and are pure: they import numeric and plotting libraries, pydantic, yaml and other nouns, nothing else."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+
+PACKAGE = PROJECT / "src" / "hearth"
+# The doors: what touches files, clocks, processes or the network.
+DOORS = {"bento", "bento_entry", "cli", "front", "params", "parquet", "service", "storage"}
+LIBRARIES = {
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "pydantic",
+    "yaml",
+    "pandera",
+    "onnx",
+    "onnxruntime",
+}
+PURE_STANDARD = {"ast", "collections", "dataclasses", "datetime", "difflib", "functools", "hashlib", "inspect", "io", "itertools",
+                 "json", "math", "pathlib", "types", "typing", "uuid"}  # fmt: skip
+# params.py and storage.py are doors that no noun may use; parquet.py lends tables.py one pure function, columns_of.
+LENT = {"hearth.parquet"}
+
+
+def imported(source: str) -> set[str]:
+    """Return the modules that a source imports, whole names for hearth's own, first parts for the rest."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        found |= {name if name.startswith("hearth") else name.split(".")[0] for name in names}
+    return found
+
+
+def impure(source: str) -> set[str]:
+    """Return the imports that a noun may not have."""
+    nouns = {f"hearth.{path.stem}" for path in PACKAGE.glob("*.py")} - {f"hearth.{door}" for door in DOORS}
+    return imported(source) - nouns - LENT - LIBRARIES - PURE_STANDARD
+
+
+NOUNS = sorted(path for path in PACKAGE.glob("*.py") if path.stem not in DOORS | {"__init__"})
+
+
+@pytest.mark.parametrize("path", NOUNS, ids=lambda path: path.stem)
+def test_a_noun_imports_nothing_that_touches_the_world(path: Path) -> None:
+    source = path.read_text()
+    assert impure(source) == set()
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not calls & {"open", "print", "input", "exec"}
+
+
+def test_planted_impurities_are_found() -> None:
+    planted = "import os, numpy\nfrom hearth.storage import read_bytes\nimport urllib.request\nfrom hearth.rules import year\n"
+    assert impure(planted) == {"os", "hearth.storage", "urllib"}
+
+
+def test_every_door_exists() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} >= DOORS
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda path: path.stem)
+def test_a_stage_is_short(path: Path) -> None:
+    """A stage's main() reads, calls nouns and writes; what is longer belongs into a noun."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and node.name == "main":
+            lines = node.end_lineno - node.lineno  # type: ignore[operator]
+            assert lines <= 60, lines
+
+
+def test_importing_the_package_does_no_work() -> None:
+    assert "hearth" in sys.modules or __import__("hearth")
+    body = ast.parse((PACKAGE / "__init__.py").read_text()).body
+    assert len(body) == 1
+    assert isinstance(body[0], ast.Expr)
