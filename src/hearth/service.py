@@ -10,12 +10,10 @@ from _bentoml_sdk import Service  # no public name yet; `service_class=` is publ
 from pydantic import BaseModel
 
 from hearth.answering import Answers, ServiceParams
-from hearth.contract import parse_contract
 from hearth.errors import Refusal
 from hearth.front import App, Front
-from hearth.release import CONTRACT, open_release, verify
-from hearth.request import request_model
-from hearth.storage import read_folder, read_json, read_yaml
+from hearth.release import open_release
+from hearth.storage import read_folder, read_json
 from hearth.strict import parse
 
 ABOUT = "about.json"
@@ -48,20 +46,19 @@ class FrontedService(Service[Any]):
 
 
 def house_prices(folder: Path) -> Service[Any]:
-    """Return the service of the release in `folder`/model; verify its files before any of them is parsed."""
-    model = folder / "model"
-    verify(read_folder(model), model.name)
-    house = request_model(parse_contract(read_yaml(model / CONTRACT), CONTRACT))
+    """Return the service of the release in `folder`/model, once its files are verified and its golden answers right.
+
+    That happens on import: a bento that must not be served ends its server at once, where a failure in the worker's
+    start-up would be tried again and again.
+    """
+    opened = open_answers(folder)
+    house = opened.house
 
     @bentoml.service(name="house_prices", service_class=FrontedService, workers=1, traffic={"timeout": 10})
     class HousePrices:
         """Price houses. `/predict` and `/predict_batch` take JSON; see the fields below."""
 
-        answers: Answers
-
-        def __init__(self) -> None:
-            """Open the model in the worker, and answer the golden requests as `package` did, or do not start."""
-            type(self).answers = open_answers(folder)
+        answers = opened
 
         @bentoml.api
         async def predict(self, house: house, /) -> Answer:  # type: ignore[valid-type]
