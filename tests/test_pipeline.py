@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import PROJECT, STAGES, Checkout, Remade, needs
+from conftest import PROJECT, STAGES, Checkout, Remade, copy_project, needs
 
 from hearth.params import SECTIONS
 
@@ -282,3 +282,38 @@ def test_make_run_on_a_made_road_ends_at_once_and_changes_nothing(remade: Remade
     assert "Running stage" not in done.stdout
     assert "gate: passed" in done.stdout
     assert remade.checkout.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_dvc_changes_one_line_of_params_and_keeps_every_comment(tmp_path: Path) -> None:
+    """`dvc exp run -S` and `hearth` write params.yaml through ruamel, which reflows what is not in its own style."""
+    from dvc.utils.serialize import modify_yaml
+
+    copied = tmp_path / "params.yaml"
+    shutil.copy2(PROJECT / "params.yaml", copied)
+    with modify_yaml(copied) as document:
+        document["model"]["seed"] = 1
+    before, after = ((PROJECT / "params.yaml").read_text().splitlines(), copied.read_text().splitlines())
+    assert [new for old, new in zip(before, after, strict=True) if old != new] == ["  seed: 1"]
+
+
+def test_what_is_pushed_to_the_embedded_remote_stays_out_of_git(remade: Remade) -> None:
+    run = remade.checkout.run
+    run("dvc", "push", "--remote", "sample", "models/profile.json")
+    pushed = [path for path in (remade.checkout.root / "data/remote/files").rglob("*") if path.is_file()]
+    assert len(pushed) >= 2
+    assert run("git", "status", "--porcelain").stdout == ""
+    assert len(run("git", "ls-files", "data/remote/files").stdout.split()) == 1
+
+
+def test_a_damaged_object_in_the_embedded_remote_is_not_pulled(tmp_path: Path) -> None:
+    checkout = copy_project(tmp_path / "clone")
+    found = next(path for path in (checkout.root / "data/remote/files").rglob("*") if path.is_file())
+    content = bytearray(found.read_bytes())
+    content[1000] ^= 1
+    found.write_bytes(content)
+    found.chmod(0o444)  # DVC trusts a read-only object of a local remote unless `verify` is on
+    assert checkout.run("dvc", "pull", "data/source/house_sales.parquet.dvc", check=False).returncode != 0
+    assert not (checkout.root / "data/source/house_sales.parquet").exists()
+    checkout.run("git", "checkout", "--", "data/remote")
+    checkout.run("dvc", "pull", "data/source/house_sales.parquet.dvc")
+    assert (checkout.root / "data/source/house_sales.parquet").stat().st_size == 605_358

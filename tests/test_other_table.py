@@ -1,0 +1,142 @@
+"""Put another team's table in: other columns, texts as categories, empty cells, a target with cents, no map."""
+
+import datetime
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import PROJECT
+
+from hearth.answering import Answers, ServiceParams
+from hearth.features import compute
+from hearth.paths import MODEL
+from hearth.release import open_release
+from hearth.stages import collect, evaluate, package, prepare, profile, train, validate
+from hearth.storage import read_folder
+
+CONTRACT = {
+    "name": "bikes", "row": "one sold bicycle", "title": "Bicycles", "origin": "made by a test", "licence": "none",
+    "sha256": "", "limits": "Invented.",
+    "columns": {
+        "serial": {"type": "category", "categories": ["x", "y"], "unit": "label", "role": "ignored", "meaning": "Nothing."},
+        "number": {"type": "integer", "unit": "number", "role": "key", "meaning": "The bicycle."},
+        "sold": {"type": "date", "unit": "day", "role": "time", "meaning": "Day of the sale."},
+        "euros": {"type": "number", "unit": "euro", "role": "target", "minimum": 0.01, "meaning": "Price."},
+        "brand": {"type": "category", "unit": "name", "role": "feature", "categories": ["alba", "brio", "corsa"], "meaning": "Maker."},
+        "gears": {"type": "integer", "unit": "gear", "role": "feature", "minimum": 1, "maximum": 33, "nullable": True, "meaning": "Gears."},
+        "weight_kg": {"type": "number", "unit": "kilogram", "role": "feature", "minimum": 4, "maximum": 40, "meaning": "Weight."},
+        "electric": {"type": "boolean", "unit": "yes or no", "role": "feature", "nullable": True, "meaning": "Has a motor."},
+    },
+    "checks": {
+        "motor_is_heavy": {"rule": "electric == 0 or weight_kg >= 8", "severity": "refuse", "meaning": "Motors weigh."},
+    },
+}  # fmt: skip
+
+CHANGES = {
+    "collect": {"source": "bikes.parquet", "as_of": "2024-01-01"},
+    "split": {"test_from": "2023-10-01"},
+    "features": {"day_zero": "2022-01-01", "derived": ["bike_days"], "centres": {}},
+    "evaluate": {
+        "baseline": {"area": "weight_kg", "group": "brand"},
+        "slices": {"brand": {"column": "brand"}, "gears": {"column": "gears", "edges": [7]}},
+        "slice_rows_min": 10,
+    },
+}
+
+
+def table(rows: int = 1500) -> pd.DataFrame:
+    chance = np.random.default_rng(4)
+    brand = chance.choice(["alba", "brio", "corsa"], rows)
+    weight = chance.uniform(9, 30, rows).round(2)
+    price = 40 * np.exp(0.05 * weight + 0.4 * (brand == "corsa") + chance.normal(0, 0.1, rows))
+    days = pd.Timestamp("2022-01-01") + pd.to_timedelta(chance.integers(0, 729, rows), unit="D")
+    return pd.DataFrame({
+        "serial": "x",
+        "number": np.arange(rows),
+        "sold": days.date,
+        "euros": price.round(2),
+        "brand": brand,
+        "gears": pd.array(np.where(chance.random(rows) < 0.2, np.nan, chance.integers(1, 30, rows)), dtype="Int64"),
+        "weight_kg": weight,
+        "electric": pd.array(chance.choice([True, False, None], rows), dtype="boolean"),
+    })  # fmt: skip
+
+
+@pytest.fixture
+def bikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from hearth import features
+
+    def bike_days(sold: np.ndarray, recipe: features.FeatureParams) -> np.ndarray:
+        return (sold - np.datetime64(recipe.day_zero)).astype(np.float64)
+
+    monkeypatch.setitem(features.DERIVED, "bike_days", features.Derived(bike_days, ("sold",), True))
+    monkeypatch.chdir(tmp_path)
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text()) | CHANGES
+    params["model"] |= {"iterations": 150, "features_per_split": 0.8}
+    params["gate"] |= {
+        "rmse_log_max": 0.3,
+        "mdape_max": 0.3,
+        "coverage_min": 0.7,
+        "coverage_max": 1.0,
+        "slice_rows_min": 20,
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    Path("data").mkdir()
+    Path("data/contract.yaml").write_text(yaml.safe_dump(CONTRACT, sort_keys=False))
+    table().to_parquet("bikes.parquet", index=False)
+    return tmp_path
+
+
+def test_the_whole_road_and_the_answers_work_on_another_table(bikes: Path) -> None:
+    for stage in (collect, validate, prepare, train, evaluate, profile):
+        stage.main()
+    assert json.loads(Path("metrics/gate.json").read_text())["reasons"] == []
+    assert not Path("metrics/plots/map.png").exists()
+    shape = json.loads(Path("models/profile.json").read_text())["features"]
+    assert set(shape["brand"]["levels"]) == {"alba", "brio", "corsa"}
+    assert 0.15 < shape["gears"]["empty"] < 0.25
+    release = open_release(read_folder(MODEL), "model")
+    answers = Answers(release, ServiceParams(batch_rows_max=10, body_bytes_max=10_000))
+    bike = {"brand": "corsa", "gears": None, "weight_kg": 12.5, "electric": None}
+    full = answers.predict(json.dumps(bike).encode())
+    assert 60 < full["low"] < full["price"] < full["high"] < 250
+    assert full["price"] != round(full["price"])
+    left_out = answers.predict(json.dumps({"brand": "corsa", "weight_kg": 12.5}).encode())
+    assert left_out["price"] == full["price"]
+    cheaper = answers.predict(json.dumps(bike | {"brand": "alba"}).encode())
+    assert cheaper["price"] < 0.8 * full["price"]
+
+
+def test_one_request_gets_the_features_of_its_table_row(bikes: Path) -> None:
+    """Empty cells, texts and days come out the same from a table and from a request."""
+    from hearth.parquet import columns_of, read_frame
+    from hearth.request import columns_of as of_requests
+
+    for stage in (collect, validate, prepare, train):
+        stage.main()
+    release = open_release(read_folder(MODEL), "model")
+    rows = read_frame(Path("data/prepared/test.parquet")).head(50)
+    from_table = compute(columns_of(rows), release.contract, release.facts.recipe)
+    requests = []
+    for row in rows.to_dict("records"):
+        kept = {name: row[name] for name in ("brand", "gears", "weight_kg", "electric")}
+        plain = {name: None if pd.isna(value) else value for name, value in kept.items()}
+        requests.append(plain | {"sold": row["sold"].date()})
+    from_requests = compute(
+        of_requests(requests, release.contract, datetime.date(2020, 1, 1)), release.contract, release.facts.recipe
+    )
+    assert from_table.tobytes() == from_requests.tobytes()
+
+
+def test_package_boots_a_bento_of_another_table(bikes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the features that the shipped code has, since the bento carries that code."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["features"]["derived"] = []
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    Path("requirements-serve.lock").write_bytes((PROJECT / "requirements-serve.lock").read_bytes())
+    for stage in (collect, validate, prepare, train, evaluate, package):
+        stage.main()
+    assert Path("models/house_prices.bento").stat().st_size > 10_000
