@@ -24,7 +24,7 @@ LIBRARIES = {
     "onnxruntime",
 }
 PURE_STANDARD = {"ast", "collections", "dataclasses", "datetime", "difflib", "functools", "hashlib", "inspect", "io", "itertools",
-                 "json", "math", "pathlib", "types", "typing", "uuid"}  # fmt: skip
+                 "json", "math", "pathlib", "re", "types", "typing", "uuid"}  # fmt: skip
 # params.py and storage.py are doors that no noun may use; parquet.py lends tables.py one pure function, columns_of.
 LENT = {"hearth.parquet"}
 

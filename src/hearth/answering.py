@@ -3,8 +3,10 @@
 Knows no HTTP server and no BentoML: the front of the service, its declared routes and the tests all call it.
 """
 
+import datetime
 import json
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +17,8 @@ from hearth.release import Release
 from hearth.request import House, columns_of, request_model
 from hearth.rules import Columns
 from hearth.strict import Strict
+
+ENTRIES_MAX = 50
 
 
 class ServiceParams(Strict):
@@ -69,9 +73,7 @@ class Answers:
             entries = error.errors(include_url=False)
             if entries[0]["type"] == "json_invalid":
                 raise BadRequestError(400, "the body is not good JSON") from None
-            raise BadRequestError(
-                422, "the request breaks the contract", [self._entry(dict(entry)) for entry in entries]
-            ) from None
+            raise _breach([self._entry(dict(entry)) for entry in entries]) from None
 
     def _entry(self, entry: dict[str, Any]) -> dict[str, Any]:
         field = ".".join(map(str, entry["loc"]))
@@ -93,7 +95,7 @@ class Answers:
     def _predict(self, houses: list[dict[str, Any]], prefixes: list[str]) -> list[dict[str, Any]]:
         columns = columns_of(houses, self.contract, self.release.facts.as_of)
         if broken := self._broken(columns, prefixes):
-            raise BadRequestError(422, "the request breaks the contract", broken)
+            raise _breach(broken)
         priced, warnings = self.release.predict(columns), self.release.warnings(columns)
         version = self.release.manifest.model_version
         if not (np.isfinite(priced.high).all() and np.isfinite(priced.low).all()):
@@ -116,13 +118,17 @@ class Answers:
         found = []
         for check in self._checks:
             names = sorted(check.compiled.names)
-            for row in np.flatnonzero(~check.compiled.holds(columns)):
+            for row in np.flatnonzero(check.compiled.broken(columns)):
                 values = {name: _plain(columns[name][row]) for name in names}
-                if any(value is None for value in values.values()):
-                    continue  # as in the table: a rule judges filled cells only
                 field = prefixes[row] + ", ".join(names)
                 found.append({"field": field, "value": values, "expected": f"{check.rule} ({check.name})"})
         return found
+
+
+def _breach(entries: list[dict[str, Any]]) -> BadRequestError:
+    """Return the refusal with the first entries: a batch of a thousand empty houses must not be answered with megabytes."""
+    more = f" in {len(entries):,} places, of which these are the first" if len(entries) > ENTRIES_MAX else ""
+    return BadRequestError(422, f"the request breaks the contract{more}", entries[:ENTRIES_MAX])
 
 
 def _check_json(body: bytes) -> None:
@@ -138,8 +144,7 @@ def _check_json(body: bytes) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        doubled = next(name for name in names if names.count(name) > 1)
+        doubled = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise BadRequestError(
             422, "the request breaks the contract", [{"field": doubled, "value": None, "expected": "each field once"}]
         )
@@ -152,6 +157,10 @@ def _no_constant(name: str) -> float:
 
 def _short(value: Any) -> Any:
     """Return a scalar as it is; what is long or nested is cut, so that an error is never larger than its request."""
+    if isinstance(value, float) and not np.isfinite(value):  # 1e400 is good JSON on the way in, and none on the way out
+        return str(value)
+    if isinstance(value, datetime.date):
+        return str(value)
     if value is None or isinstance(value, (bool, int, float)):
         return value if len(str(value)) <= 40 else str(value)[:37] + "..."
     text = value if isinstance(value, str) else json.dumps(value, default=str)

@@ -100,6 +100,9 @@ def by_fifth(table: pd.DataFrame) -> bytes:
 def error_by_slice(slices: pd.DataFrame) -> bytes:
     """Draw the median error of each slice, with its number of sales."""
     figure, (axes,) = _canvas(7.2, 1.2 + 0.23 * len(slices))
+    if slices.empty:
+        axes.set(title="Median error by slice: no slice has enough sales")
+        return _png(figure)
     places = np.arange(len(slices))[::-1]
     colours = [BLUE if band % 2 == 0 else "#7fa8c9" for band in pd.factorize(slices["slice"])[0]]
     axes.barh(places, slices["mdape"], color=colours, height=0.72)
@@ -113,7 +116,9 @@ def error_by_slice(slices: pd.DataFrame) -> bytes:
             va="center",
             fontsize=8,
         )
-    axes.set(title="Median error by slice", xlim=(0, 1.3 * slices["mdape"].max()), ylim=(-0.7, len(slices) - 0.3))
+    axes.set(
+        title="Median error by slice", xlim=(0, max(1.3 * slices["mdape"].max(), 0.01)), ylim=(-0.7, len(slices) - 0.3)
+    )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.tick_params(axis="y", labelsize=8)
     return _png(figure)

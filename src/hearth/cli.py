@@ -33,7 +33,9 @@ def main(words: list[str] | None = None) -> int:
     options = own.parse_args(rest)
     try:
         os.chdir(_top(Path.cwd()))
-        return int(module.run(options))
+        status = int(module.run(options))
+        sys.stdout.flush()  # so that a closed pipe shows here and not after the last handler
+        return status
     except Refusal as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 1

@@ -7,17 +7,27 @@ Everything that has to agree on this is derived from a `Contract`: the table sch
 import datetime
 from collections import Counter
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from hearth.errors import Refusal
 from hearth.rules import Rule, compile_rule
 from hearth.strict import Listed, Strict, parse
 
 Type = Literal["integer", "number", "boolean", "date", "category"]
 Role = Literal["key", "time", "target", "feature", "recorded_at", "ignored"]
 Bound = int | float | datetime.date
+GRID = 1e-9  # share of a step; 1.2 / 0.1 is 11.999999999999998
 Text = Annotated[str, Field(min_length=1)]
+
+
+def on_grid(values: Any, step: float) -> Any:
+    """Return whether values, a number or an array, are multiples of a step, within the rounding of a division."""
+    steps = np.asarray(values, dtype=np.float64) / step
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        return np.abs(steps - np.round(steps)) < GRID
 
 
 class Column(Strict):
@@ -39,7 +49,7 @@ class Column(Strict):
     def _consistent(self) -> "Column":
         numeric, dated = self.type in ("integer", "number"), self.type == "date"
         for bound in (self.minimum, self.maximum):
-            if bound is not None and not (isinstance(bound, datetime.date) if dated else numeric):
+            if bound is not None and (not (numeric or dated) or isinstance(bound, datetime.date) != dated):
                 raise ValueError(f"a bound that fits the type {self.type}, not {bound!r}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:  # type: ignore[operator]
             raise ValueError(f"a minimum no larger than the maximum, not {self.minimum} and {self.maximum}")
@@ -67,6 +77,23 @@ class Column(Strict):
         if self.role == "feature" and dated:
             raise ValueError("a feature that is no date (derive one in features.py instead)")
         return self
+
+    @model_validator(mode="after")
+    def _exemplary(self) -> "Column":
+        if self.example is not None and not self.accepts(self.example):
+            raise ValueError(f"an example that the column accepts ({self.expected}), not {self.example!r}")
+        return self
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value has the column's type and keeps its bounds, its step and its categories."""
+        if self.categories:
+            return any(value == known and type(value) is type(known) for known in self.categories)
+        kinds: Any = {"integer": int, "number": (int, float), "boolean": bool, "date": datetime.date}[self.type]
+        if not isinstance(value, kinds) or isinstance(value, bool) != (self.type == "boolean"):
+            return False
+        low = self.minimum is None or value >= self.minimum
+        high = self.maximum is None or value <= self.maximum
+        return low and high and (self.step is None or bool(on_grid(float(value), self.step)))
 
     @cached_property
     def expected(self) -> str:
@@ -188,6 +215,9 @@ def parse_contract(document: object, where: str) -> Contract:
         for key, kind in (("columns", Column), ("checks", Check)):
             entries = values.get(key)
             if isinstance(entries, dict):
+                for name, entry in entries.items():
+                    if isinstance(entry, dict) and "name" in entry:
+                        raise Refusal(f"{where}: {key}.{name}.name is not a known key; {name} is its name. Remove it.")
                 values[key] = tuple(
                     parse(kind, {**entry, "name": name} if isinstance(entry, dict) else entry, f"{where}: {key}.{name}")
                     for name, entry in entries.items()

@@ -57,6 +57,8 @@ class FeatureParams(Strict):
         for name in self.derived:
             if name not in DERIVED:
                 raise ValueError(f"functions of features.py in derived; for {name!r}: {nearest(name, sorted(DERIVED))}")
+        if "km_to_centres" in self.derived and not self.centres:
+            raise ValueError("at least one place in centres for km_to_centres, or km_to_centres taken out of derived")
         if len(set(self.derived)) < len(self.derived):
             raise ValueError("each derived feature once")
         return self

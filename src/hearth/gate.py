@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hearth.scoring import KEYS
 from hearth.strict import Strict
@@ -21,6 +21,14 @@ class GateParams(Strict):
     coverage_max: float = Field(ge=0, le=1)
     slice_mdape_max: float = Field(gt=0)
     slice_rows_min: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _keepable(self) -> "GateParams":
+        if self.coverage_min > self.coverage_max:
+            raise ValueError(
+                f"coverage_min no larger than coverage_max, not {self.coverage_min} and {self.coverage_max}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ def judge(metrics: Mapping[str, object], slices: Sequence[Mapping[str, Any]], pa
     if broken:
         return Verdict(passed=False, reasons=broken, checks={"evidence": False})
     values = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
+    if impossible := _possible(values):
+        return Verdict(passed=False, reasons=impossible, checks={"evidence": False})
     found = {
         "evidence": (values["rows_test"] >= 1 and values["rows_train"] >= 1, "there are no rows behind the metrics"),
         "better_rmse_log": _below(values, "rmse_log", values["baseline_rmse_log"], "the baseline's"),
@@ -67,7 +77,28 @@ def judge(metrics: Mapping[str, object], slices: Sequence[Mapping[str, Any]], pa
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
+def _possible(values: Mapping[str, float]) -> list[str]:
+    """Return the figures that no set of rows can give."""
+    lowest = dict.fromkeys(("rmse", "mae", "mdape", "rmse_log", "coverage", "interval_width", "cod", "prd"), 0.0)
+    highest = {"r2": 1.0, "coverage": 1.0}
+    wrong = [
+        f"metrics: {name} is {values[name]}, below {low}, which is impossible"
+        for name, low in lowest.items()
+        if values[name] < low
+    ]
+    return wrong + [
+        f"metrics: {name} is {values[name]}, above {high}, which is impossible"
+        for name, high in highest.items()
+        if values[name] > high
+    ]
 
 
 def _below(values: Mapping[str, float], name: str, limit: float, whose: str) -> tuple[bool, str]:
@@ -75,6 +106,11 @@ def _below(values: Mapping[str, float], name: str, limit: float, whose: str) -> 
 
 
 def _slices(slices: Sequence[Mapping[str, Any]], params: GateParams) -> tuple[bool, str]:
+    if uncounted := [row for row in slices if not _finite(row["rows"])]:
+        return (
+            False,
+            f"slices: {uncounted[0]['slice']} {uncounted[0]['group']} has {uncounted[0]['rows']!r} rows, no finite number",
+        )
     large = [row for row in slices if row["rows"] >= params.slice_rows_min]
     bad = [row for row in large if not (_finite(row["mdape"]) and row["mdape"] <= params.slice_mdape_max)]
     if not large:

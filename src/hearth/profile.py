@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -43,8 +44,7 @@ def profile(
 
 
 def _shape(values: NDArray[Any], category: bool, params: ProfileParams) -> dict[str, Any]:
-    numbers = None if category and values.dtype.kind in "OU" else values.astype(np.float64)
-    empty = np.zeros(len(values), dtype=bool) if numbers is None else np.isnan(numbers)
+    empty = np.asarray(pd.isna(values))
     filled = values[~empty]
     share_empty = round(float(empty.mean()), DECIMALS)
     levels, counts = np.unique(filled, return_counts=True)
@@ -63,7 +63,7 @@ def _shape(values: NDArray[Any], category: bool, params: ProfileParams) -> dict[
 
 
 def _names(levels: NDArray[Any]) -> Sequence[str]:
-    return [f"{level:g}" if isinstance(level, float) else str(level) for level in levels.tolist()]
+    return [f"{level:.15g}" if isinstance(level, float) else str(level) for level in levels.tolist()]
 
 
 def _shares(counts: NDArray[np.int64]) -> list[float]:

@@ -96,7 +96,7 @@ def verify(files: Mapping[str, bytes], where: str) -> Manifest:
     if MANIFEST not in files:
         raise Refusal(f"{where} has no {MANIFEST}; it is no release. `dvc checkout` brings back the last good one.")
     try:
-        document = json.loads(files[MANIFEST])
+        document = json.loads(files[MANIFEST], parse_constant=_no_constant)
         manifest = Manifest.model_validate_json(files[MANIFEST])
     except (ValueError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
         reason = str(error).splitlines()[-2 if isinstance(error, ValidationError) else 0].strip()
@@ -108,13 +108,19 @@ def verify(files: Mapping[str, bytes], where: str) -> Manifest:
         )
     if extra := sorted(files.keys() - manifest.files.keys() - {MANIFEST}):
         raise Refusal(f"{where}/{extra[0]} is not named in {MANIFEST}; remove it.")
+    if missing := sorted({GRAPH, CONTRACT} - manifest.files.keys()):
+        raise Refusal(f"{where}/{MANIFEST} does not name {missing[0]}; it is no release of this code.")
     for name, wanted in manifest.files.items():
         data = files.get(name)
         found = None if data is None else hashlib.sha256(data).hexdigest()
-        if found != wanted.sha256:
+        if data is None or found != wanted.sha256 or len(data) != wanted.size:
             raise Refusal(f"{where}/{name} has the sha256 {found}, wanted {wanted.sha256}; it is damaged or was changed. "
                           "`dvc checkout` brings back the last good one.")  # fmt: skip
     return manifest
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
 
 
 class Release:

@@ -4,10 +4,11 @@ import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from hearth.contract import Column, Contract
+from hearth.contract import Column, Contract, on_grid
 from hearth.rules import Columns
+from hearth.strict import day
 
 _PYTHON: dict[str, Any] = {"integer": int, "number": float, "boolean": bool, "date": datetime.date}
 _NUMPY: dict[str, Any] = {"integer": np.float64, "number": np.float64, "boolean": np.bool_, "date": "datetime64[D]"}
@@ -37,17 +38,28 @@ def _field(column: Column) -> tuple[Any, Any]:
 
 def _annotated(column: Column) -> Any:
     if column.categories:
-        return Literal[column.categories]
+        return Annotated[Literal[column.categories], BeforeValidator(_exactly(type(column.categories[0])))]
     constraints: dict[str, Any] = {"ge": column.minimum, "le": column.maximum}
     marks: list[Any] = [Field(**{k: v for k, v in constraints.items() if v is not None})]
+    marks += [BeforeValidator(day)] if column.type == "date" else []
     marks += [AfterValidator(_grid(column.step))] if column.step else []
     return Annotated[(_PYTHON[column.type], *marks)]
+
+
+def _exactly(kind: type) -> Any:
+    def check(value: object) -> object:
+        # A Literal compares by ==, for which 1.0 and true are the category 1.
+        if type(value) is not kind:
+            raise ValueError(f"a {kind.__name__}")
+        return value
+
+    return check
 
 
 def _grid(step: float) -> Any:
     def check(value: float) -> float:
         # Not pydantic's multiple_of: its message and its rounding differ from those of the table's check.
-        if (value / step) % 1 != 0:
+        if not on_grid(value, step):
             raise ValueError(f"a multiple of {step:g}")
         return value
 

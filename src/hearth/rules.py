@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 Columns = Mapping[str, NDArray[Any]]
 
-_ALLOWED = (
-    ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Name, ast.Load, ast.Constant, ast.Call,
-    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.Invert, ast.BitAnd, ast.BitOr,
-    ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
-)  # fmt: skip
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
+_COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+LENGTH_MAX = 500  # Python's own parser fails on what is nested deeply, in more than one way
 
 
 def year(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
@@ -39,13 +37,25 @@ class Rule:
     code: CodeType
 
     def holds(self, columns: Columns) -> NDArray[np.bool_]:
-        """Return for each row whether the rule holds; a comparison with a missing value does not."""
+        """Return for each row whether all cells that the rule reads are filled and the rule holds."""
         scope = {name: columns[name] for name in self.names}
-        return np.asarray(eval(self.code, {"__builtins__": {}, **FUNCTIONS}, scope), dtype=bool)
+        found = np.asarray(eval(self.code, {"__builtins__": {}, **FUNCTIONS}, scope), dtype=bool)
+        return found & self._filled(columns)
+
+    def broken(self, columns: Columns) -> NDArray[np.bool_]:
+        """Return for each row whether it breaks the rule; an empty cell breaks none, the contract judges it by itself."""
+        return self._filled(columns) & ~self.holds(columns)
+
+    def _filled(self, columns: Columns) -> NDArray[np.bool_]:
+        empty = [columns[name] != columns[name] for name in self.names if columns[name].dtype.kind in "fM"]
+        filled = np.ones(len(columns[min(self.names)]), dtype=bool) if self.names else np.ones(1, dtype=bool)
+        for cells in empty:  # only NaN and NaT differ from themselves
+            filled &= ~cells
+        return filled
 
 
 class _Vectorized(ast.NodeTransformer):
-    """Turn `and`, `or`, `not` and chains, which Python decides for a whole array, into their elementwise twins."""
+    """Turn `and`, `or` and `not`, which Python decides for a whole array, into their elementwise twins."""
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         operator = ast.BitAnd() if isinstance(node.op, ast.And) else ast.BitOr()
@@ -62,23 +72,59 @@ class _Vectorized(ast.NodeTransformer):
 
 def compile_rule(text: str) -> Rule:
     """Return `text` as a rule; raise ValueError with the part that is not allowed."""
+    if len(text) > LENGTH_MAX:
+        raise ValueError(
+            f"a rule of at most {LENGTH_MAX} characters; {text[:20]!r}... has {len(text):,} and does not parse"
+        )
     try:
-        tree = _Vectorized().visit(ast.parse(text, mode="eval"))
-    except (SyntaxError, RecursionError) as error:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(f"a rule such as 'a + b == c'; {text!r} does not parse ({error})") from None
-    names = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, _ALLOWED) or (isinstance(node, ast.Compare) and len(node.ops) > 1):
-            raise ValueError(f"a rule of + - * /, comparisons, and, or, not, year(); {ast.unparse(node)!r} is not")
-        if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS):
-            raise ValueError(f"a rule that calls only {', '.join(FUNCTIONS)}(); {ast.unparse(node)!r} does not")
-        if isinstance(node, ast.Constant) and (
-            isinstance(node.value, bool) or not isinstance(node.value, (int, float))
-        ):
-            raise ValueError(f"a rule with numbers only; {node.value!r} is none")
-        if isinstance(node, ast.Name) and node.id not in FUNCTIONS:
-            names.add(node.id)
-    if not isinstance(tree.body, (ast.Compare, ast.BinOp, ast.UnaryOp)):
+    names: set[str] = set()
+    if _kind(tree.body, names) != "truth":
         raise ValueError(f"a rule that is true or false; {text!r} is neither")
-    code = compile(ast.fix_missing_locations(tree), "<rule of the contract>", "eval")
-    return Rule(text=text, names=frozenset(names), code=code)
+    whole = ast.fix_missing_locations(_Vectorized().visit(tree))
+    return Rule(text=text, names=frozenset(names), code=compile(whole, "<rule of the contract>", "eval"))
+
+
+def _kind(node: ast.expr, names: set[str]) -> str:
+    """Return whether a part is a `truth` or a `number`, add the columns that it reads; raise ValueError for any other."""
+    part = ast.unparse(node)
+    match node:
+        case ast.Name(id=name) if name not in FUNCTIONS:
+            names.add(name)
+            return "number"
+        case ast.Constant(value=value):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"a rule with numbers only; {value!r} is none")
+            return "number"
+        case ast.Call():
+            return _call(node, part, names)
+        case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _ARITHMETIC):
+            return _of([left, right], "number", names, "number")
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _of([operand], "number", names, "number")
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return _of([operand], "truth", names, "truth")
+        case ast.BoolOp(values=values):
+            return _of(values, "truth", names, "truth")
+        case ast.Compare(left=left, ops=[operator], comparators=[right]) if isinstance(operator, _COMPARISONS):
+            return _of([left, right], "number", names, "truth")
+    raise ValueError(f"a rule of + - * /, comparisons, and, or, not, year(); {part!r} is not")
+
+
+def _call(node: ast.Call, part: str, names: set[str]) -> str:
+    if not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS):
+        raise ValueError(f"a rule that calls only {', '.join(FUNCTIONS)}(); {part!r} does not")
+    for keyword in node.keywords:
+        raise ValueError(f"a rule of year(a date); {ast.unparse(keyword)!r} is not")
+    if len(node.args) != 1 or not isinstance(node.args[0], ast.Name):
+        raise ValueError(f"a rule of year(a date); {part!r} is not")
+    return _kind(node.args[0], names)
+
+
+def _of(parts: list[ast.expr], wanted: str, names: set[str], whole: str) -> str:
+    for part in parts:
+        if _kind(part, names) != wanted:
+            raise ValueError(f"a rule with a {wanted} where {ast.unparse(part)!r} stands, which is none")
+    return whole

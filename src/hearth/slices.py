@@ -13,6 +13,7 @@ from hearth.scoring import Floats, slice_scores
 from hearth.strict import Listed, Strict
 
 FIFTHS = "price_fifth"
+EMPTY = "empty"
 
 
 class Slice(Strict):
@@ -65,18 +66,24 @@ def table(columns: Columns, scored: Mapping[str, Floats], params: EvaluateParams
 
 def _labels(values: NDArray[Any], edges: tuple[float, ...]) -> list[str]:
     if not edges:
-        return [f"{value:g}" if isinstance(value, float) else str(value) for value in values.tolist()]
-    names = [
-        f"below {edges[0]:g}",
-        *(f"{low:g} to under {high:g}" for low, high in pairwise(edges)),
-        f"from {edges[-1]:g}",
-    ]
-    return [names[place] for place in np.searchsorted(edges, values.astype(np.float64), side="right")]
+        return [_name(value) for value in values.tolist()]
+    ends = [_name(edge) for edge in edges]
+    names = [f"below {ends[0]}", *(f"{low} to under {high}" for low, high in pairwise(ends)), f"from {ends[-1]}", EMPTY]
+    numbers = values.astype(np.float64)
+    places = np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers, side="right"))
+    return [names[place] for place in places]
+
+
+def _name(value: object) -> str:
+    if isinstance(value, float):
+        return EMPTY if np.isnan(value) else f"{value:.15g}"
+    return str(value)
 
 
 def _numeric_first(group: str) -> tuple[int, float, str]:
     word = group.replace("below ", "-1e9 ").removeprefix("from ").split(" ")[0]
     try:
-        return 0, float(word), group
+        number = float(word)
     except ValueError:
-        return 1, 0.0, group
+        number = np.nan
+    return (1, 0.0, group) if np.isnan(number) else (0, number, group)

@@ -5,6 +5,7 @@ the test that compares `dvc.yaml` with what a stage really touches depends on it
 """
 
 import json
+import math
 import os
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ def read_yaml(path: Path) -> Any:
     """Return the document in a YAML file; refuse broken YAML and a key that stands twice."""
     try:
         return yaml.load(read_text(path), Loader=_UniqueKeys)  # noqa: S506 -- a SafeLoader with one more check
+    except (ValueError, TypeError, RecursionError) as error:  # a day that is none, a list as a key, a thousand brackets
+        raise Refusal(f"{path}: is not good YAML ({str(error) or type(error).__name__}); mend it.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}," if mark else ""
@@ -52,8 +55,8 @@ def read_yaml(path: Path) -> Any:
 def read_json(path: Path) -> Any:
     """Return the value in a JSON file; refuse what does not parse, NaN and infinities included."""
     try:
-        return json.loads(read_bytes(path), parse_constant=_no_constant)
-    except ValueError as error:
+        return json.loads(read_bytes(path), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
         raise Refusal(f"{path} is not good JSON ({error}); `dvc checkout` brings back the last good one.") from None
 
 
@@ -116,6 +119,8 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -123,6 +128,21 @@ class _UniqueKeys(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text} is beyond all floats")
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands twice")
+        found[key] = value
+    return found
 
 
 def _no_constant(name: str) -> float:

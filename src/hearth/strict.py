@@ -1,6 +1,7 @@
 """Parse a mapping from a file into a frozen class, or say which key is wrong and why."""
 
 import datetime
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
@@ -20,17 +21,20 @@ class Strict(BaseModel):
 Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 
 
-def _day(value: object) -> object:
+def day(value: object) -> object:
+    """Return a text as the day that it names; leave what is no text to the next check. Raise ValueError for another form."""
     if not isinstance(value, str):
         return value
     try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", value, flags=re.ASCII):
+            raise ValueError
         return datetime.date.fromisoformat(value)
     except ValueError:
         raise ValueError("a day as 'YYYY-MM-DD'") from None
 
 
 # A day that may stand in quotes: DVC's templates refuse a bare date, and `dvc exp run -S` writes a text.
-Day = Annotated[datetime.date, BeforeValidator(_day)]
+Day = Annotated[datetime.date, BeforeValidator(day)]
 
 Section = TypeVar("Section", bound=BaseModel)
 

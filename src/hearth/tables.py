@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 import pyarrow
 
-from hearth.contract import Check, Column, Contract
+from hearth.contract import Check, Column, Contract, on_grid
 from hearth.errors import Refusal
 from hearth.parquet import columns_of
 
@@ -60,19 +60,38 @@ def conform(table: pyarrow.Table, contract: Contract, where: str) -> pyarrow.Tab
 
 
 def _cast(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.ChunkedArray:
-    target, found = arrow_type(column), values.type
-    textual = pyarrow.types.is_string(found) or pyarrow.types.is_large_string(found)
+    found = values.type
     try:
-        if textual and not pyarrow.types.is_string(target):  # Arrow would parse "1e3" or "7 Average" one way or another
-            raise pyarrow.ArrowInvalid("texts are not converted")
-        if pyarrow.types.is_boolean(found) != pyarrow.types.is_boolean(target):
-            raise pyarrow.ArrowInvalid("only true and false are")
-        return values.cast(target)
+        if pyarrow.types.is_dictionary(found):
+            values = values.cast(found.value_type)
+        if hidden := _hidden_conversion(values.type, arrow_type(column)):
+            raise pyarrow.ArrowInvalid(hidden)
+        cast = values.cast(arrow_type(column))
+        if pyarrow.types.is_timestamp(found) and not cast.cast(found).equals(values):
+            raise pyarrow.ArrowInvalid("the time of day would be lost")
+        return cast
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise Refusal(
             f"{where}: the column {column.name} is of type {found}, wanted {column.expected}; {reason}."
         ) from None
+
+
+def _hidden_conversion(found: pyarrow.DataType, target: pyarrow.DataType) -> str:
+    """Return why a cast is refused that Arrow would make: it reads texts, counts true as 1, takes an integer for a day."""
+    kinds = pyarrow.types
+    if kinds.is_null(found):
+        return ""
+    textual = any(is_kind(found) for is_kind in (kinds.is_string, kinds.is_large_string, kinds.is_string_view))
+    if textual != kinds.is_string(target):
+        return "texts are not converted" if textual else f"{found} is no text"
+    if kinds.is_boolean(found) != kinds.is_boolean(target):
+        return "only true and false are"
+    numeric = any(is_kind(found) for is_kind in (kinds.is_integer, kinds.is_floating, kinds.is_decimal))
+    dated = kinds.is_date(found) or kinds.is_timestamp(found)
+    if kinds.is_date(target) != dated or (not numeric and not (dated or textual or kinds.is_boolean(found))):
+        return f"Unsupported cast from {found} to {target}"
+    return ""
 
 
 def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
@@ -108,13 +127,11 @@ def _bound(bound: object) -> object:
 
 
 def _on_grid(values: "pd.Series[float]", step: float) -> "pd.Series[bool]":
-    return (values / step) % 1 == 0
+    return pd.Series(on_grid(values.to_numpy(dtype=np.float64), step), index=values.index)
 
 
 def _rule_holds(frame: pd.DataFrame, check: Check) -> "pd.Series[bool]":
-    """Judge the rows in which every cell that the rule reads is filled; an empty cell has a reason of its own."""
-    filled = frame[sorted(check.compiled.names)].notna().all(axis=1).to_numpy()
-    return pd.Series(~filled | check.compiled.holds(columns_of(frame)), index=frame.index)
+    return pd.Series(~check.compiled.broken(columns_of(frame)), index=frame.index)
 
 
 def reasons(frame: pd.DataFrame, contract: Contract) -> "pd.Series[str]":
@@ -153,4 +170,4 @@ def _plain(value: object) -> str:
 def warnings(frame: pd.DataFrame, contract: Contract) -> dict[str, int]:
     """Return for each warning check how many rows break it."""
     columns = columns_of(frame)
-    return {c.name: int((~c.compiled.holds(columns)).sum()) for c in contract.checks if c.severity == "warn"}
+    return {c.name: int(c.compiled.broken(columns).sum()) for c in contract.checks if c.severity == "warn"}

@@ -71,13 +71,17 @@ def dictionary(contract: Contract) -> str:
     ]
     for check in contract.checks:
         budget = "" if check.budget is None else f"{check.budget:.1%}"
-        lines.append(f"| `{check.name}` | `{check.rule}` | {check.severity} | {budget} | {check.meaning} |")
+        lines.append(_cells(f"`{check.name}`", f"`{check.rule}`", check.severity, budget, check.meaning))
     return "\n".join(lines) + "\n"
 
 
 def _row(column: Column) -> str:
     empty = "allowed" if column.nullable else "no"
-    return f"| `{column.name}` | {column.role} | {column.expected} | {empty} | {column.meaning} |"
+    return _cells(f"`{column.name}`", column.role, column.expected, empty, column.meaning)
+
+
+def _cells(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def metric_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
@@ -96,8 +100,10 @@ def metric_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
 
 def with_metrics(text: str, metrics: Mapping[str, float]) -> str:
     """Return README's text with the table between its marks made anew."""
-    if text.count(START) != 1 or text.count(END) != 1:
-        raise Refusal(f"{README} lacks the marks {START!r} and {END!r}, once each; put them where the table belongs.")
+    if text.count(START) != 1 or text.count(END) != 1 or text.index(END) < text.index(START):
+        raise Refusal(
+            f"{README} lacks the marks {START!r} and {END!r}, once each in this order; put them where the table belongs."
+        )
     before, rest = text.split(START)
     table = ["| on sales that the model has not seen | model | baseline |", "|---|--:|--:|"]
     table += [f"| {words} | {model} | {baseline} |" for words, model, baseline in metric_rows(metrics)]

@@ -1,0 +1,131 @@
+"""Test that a section of a file is read strictly, and that a refusal names the place, the value and the wish."""
+
+import datetime
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, ValidationError
+
+from hearth.errors import Refusal
+from hearth.strict import Day, Listed, Strict, nearest, parse
+
+
+class Inner(Strict):
+    share: float = Field(ge=0, le=1)
+
+
+class Outer(Strict):
+    trees: int = Field(ge=1)
+    name: str = "x"
+    inner: Inner | None = None
+    words: Annotated[tuple[str, ...], Listed] = ()
+
+
+class Dated(Strict):
+    day: Day
+
+
+def refused(values: object, kind: type[Strict] = Outer, where: str = "params.yaml: model") -> str:
+    with pytest.raises(Refusal) as caught:
+        parse(kind, values, where)
+    return str(caught.value)
+
+
+def test_good_values_become_the_class() -> None:
+    found = parse(Outer, {"trees": 3, "inner": {"share": 0.5}, "words": ["a", "b"]}, "params.yaml: model")
+    assert found == Outer(trees=3, inner=Inner(share=0.5), words=("a", "b"))
+
+
+def test_a_whole_number_is_a_number() -> None:
+    """YAML has `1` where a person means `1.0`."""
+    assert parse(Inner, {"share": 1}, "x").share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({"tres": 3}, "params.yaml: model.tres is not a known key; did you mean 'trees'?", id="misspelt"),
+        pytest.param({"trees": 3, "zzz": 1}, "params.yaml: model.zzz is not a known key; known are inner, name, trees, words.", id="unlike any"),
+        pytest.param({}, "params.yaml: model.trees is missing; add it.", id="missing"),
+        pytest.param({"trees": "3"}, "params.yaml: model.trees is '3', wanted a valid integer.", id="text"),
+        pytest.param({"trees": True}, "params.yaml: model.trees is True, wanted a valid integer.", id="boolean"),
+        pytest.param({"trees": 3.0}, "params.yaml: model.trees is 3.0, wanted a valid integer.", id="float"),
+        pytest.param({"trees": None}, "params.yaml: model.trees is None, wanted a valid integer.", id="null"),
+        pytest.param({"trees": 0}, "params.yaml: model.trees is 0, wanted greater than or equal to 1.", id="too small"),
+        pytest.param({"trees": 1, "inner": {"share": float("nan")}}, "params.yaml: model.inner.share is nan, wanted a finite number.", id="NaN"),
+        pytest.param({"trees": 1, "inner": {"share": float("inf")}}, "params.yaml: model.inner.share is inf, wanted a finite number.", id="infinity"),
+        pytest.param({"trees": 1, "inner": {"share": 1.5}}, "params.yaml: model.inner.share is 1.5, wanted less than or equal to 1.", id="nested bound"),
+        pytest.param({"trees": 1, "inner": {"shar": 0.5, "share": 0.5}}, "params.yaml: model.inner.shar is not a known key; remove it.", id="nested extra"),
+        pytest.param({"trees": 1, "words": "ab"}, "params.yaml: model.words is 'ab', wanted a valid tuple.", id="text for a list"),
+        pytest.param([1], "params.yaml: model is [1], wanted a mapping of keys to values.", id="list"),
+        pytest.param(None, "params.yaml: model is None, wanted a mapping of keys to values.", id="empty section"),
+        pytest.param("trees", "params.yaml: model is 'trees', wanted a mapping of keys to values.", id="scalar"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_with_its_place(values: object, said: str) -> None:
+    assert said in refused(values).splitlines()
+
+
+def test_every_fault_is_said_not_only_the_first() -> None:
+    assert refused({"trees": 0, "name": 5, "extra": 1}).splitlines() == [
+        "params.yaml: model.trees is 0, wanted greater than or equal to 1.",
+        "params.yaml: model.name is 5, wanted a valid string.",
+        "params.yaml: model.extra is not a known key; known are inner, name, trees, words.",
+    ]
+
+
+def test_a_whole_file_is_named_without_a_section() -> None:
+    assert refused({}, where="data/contract.yaml") == "data/contract.yaml: trees is missing; add it."
+
+
+def test_a_long_value_is_cut() -> None:
+    said = refused({"trees": "9" * 500})
+    assert len(said) < 200
+    assert "'999" in said
+    assert "..., wanted" in said
+
+
+def test_a_key_that_is_no_text_is_refused() -> None:
+    assert "params.yaml: model.1 is 1" in refused({1: 2, "trees": 1})
+
+
+def test_a_section_cannot_be_changed_after_reading() -> None:
+    found = parse(Outer, {"trees": 3}, "x")
+    with pytest.raises(ValidationError, match="frozen"):
+        found.trees = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("given", ["2015-03-01", datetime.date(2015, 3, 1)])
+def test_a_day_may_stand_in_quotes_or_bare(given: object) -> None:
+    assert parse(Dated, {"day": given}, "x").day == datetime.date(2015, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("1.3.2015", "'1.3.2015'"),
+        ("2015-13-01", "'2015-13-01'"),
+        ("2015-02-29", "'2015-02-29'"),
+        ("", "''"),
+        ("2015-03-01T00:00:00", "'2015-03-01T00:00:00'"),
+        (20150301, "20150301"),
+        (None, "None"),
+        (datetime.datetime(2015, 3, 1, 5), "'2015-03-01 05:00:00'"),
+    ],
+)  # fmt: skip
+def test_another_form_of_a_day_is_refused(given: Any, shown: str) -> None:
+    said = refused({"day": given}, Dated, "params.yaml: split")
+    assert said.startswith(f"params.yaml: split.day is {shown}, wanted ")
+
+
+@pytest.mark.parametrize("given", ["20150301", "2015-W09-7"])
+def test_a_day_has_one_form_only(given: str) -> None:
+    assert "wanted a day as 'YYYY-MM-DD'" in refused({"day": given}, Dated)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("lerning_rate", "did you mean 'learning_rate'?"), ("xyz", "known are learning_rate, leaves.")],
+)  # fmt: skip
+def test_nearest_hints_at_one_word_or_lists_all(word: str, hint: str) -> None:
+    assert nearest(word, ["learning_rate", "leaves"]) == hint
