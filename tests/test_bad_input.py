@@ -241,6 +241,12 @@ BROKEN = [
     pytest.param(
         "as_of: .*", "as_of: soon", "params.yaml: collect.as_of is 'soon', wanted a day as 'YYYY-MM-DD'", id="day"
     ),
+    pytest.param(
+        "as_of: .*",
+        "as_of: 2015-02-01",
+        "params.yaml: collect.as_of is a bare 2015-02-01, wanted a day in quotes",
+        id="bare",
+    ),
     pytest.param("as_of: .*", "as_of: 3", "params.yaml: collect.as_of is 3, wanted a valid date", id="type"),
     pytest.param("as_of: .*", "", "params.yaml: collect.as_of is missing; add it", id="missing"),
     pytest.param(

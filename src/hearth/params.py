@@ -1,5 +1,6 @@
 """Read one section of params.yaml into a strict class that stands beside its user."""
 
+import datetime
 import sys
 from collections.abc import Mapping
 
@@ -23,4 +24,14 @@ def section(name: str, kind: type[Section]) -> Section:
             raise Refusal(f"{PARAMS}: {found} is not a known section; {nearest(str(found), list(SECTIONS))}")
     if name not in document:
         raise Refusal(f"{PARAMS}: the section {name} is missing; add it (`git checkout -- {PARAMS}` brings it back).")
+    _quoted(document[name], f"{PARAMS}: {name}")
     return parse(kind, document[name], f"{PARAMS}: {name}")
+
+
+def _quoted(value: object, where: str) -> None:
+    """Refuse a day without quotes, before DVC does in words of its own: it cannot read one in params.yaml."""
+    if isinstance(value, datetime.date):
+        raise Refusal(f"{where} is a bare {value}, wanted a day in quotes, '{value}'; DVC reads no other.")
+    entries = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        _quoted(inner, f"{where}.{key}")
