@@ -443,7 +443,17 @@ def test_importance_is_the_rise_of_the_error_when_a_column_is_shuffled() -> None
     assert found["z",] == found["day",] == (0, 0)
     assert 0 < found["x",][1] < 0.02
     assert found == importances(model, known, np.exp(10 + 0.3 * known["x"] + 0.1 * known["y"]))
-    assert importances(model, known, np.exp(10 + known["x"]), repeats=1)["x",][1] == 0
+
+
+def test_importance_is_the_mean_and_the_spread_of_what_comes_on_top() -> None:
+    """Two rows, each priced 0.3 too low: a shuffle leaves them, or swaps them for errors of 0.7 and 1.3."""
+    model, swapped = toy(lambda c: 10 + c["x"], "x"), math.sqrt((0.7**2 + 1.3**2) / 2) - 0.3
+    rises = [importances(model, {"x": np.array([0.0, 1.0])}, np.exp([10.3, 11.3]), repeats=n)["x",] for n in (1, 9)]
+    assert rises[0][1] == 0
+    swaps = round(9 * rises[1][0] / swapped)
+    assert 0 < swaps < 9
+    outcomes = [swapped] * swaps + [0.0] * (9 - swaps)
+    assert rises[1] == pytest.approx((np.mean(outcomes), np.std(outcomes, ddof=1)))
 
 
 def test_importance_of_the_tiny_release_is_where_its_prices_come_from() -> None:
