@@ -15,6 +15,7 @@ import pyarrow as pa
 import yaml
 from numpy.typing import NDArray
 
+import hearth.stages  # noqa: F401 -- says one thread before scikit-learn loads; beside other load two take three times as long
 from hearth.answering import Answers, BadRequestError, ServiceParams
 from hearth.contract import Contract, parse_contract
 from hearth.features import FeatureParams, compute, feature_names

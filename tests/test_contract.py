@@ -197,3 +197,22 @@ def test_a_contract_cannot_be_changed() -> None:
     found: Contract = contract()
     with pytest.raises(ValueError, match="frozen"):
         found.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("date > 1", "year() around dates and nothing else; area_parts_sum breaks that with 'date'"),
+        ("year(grade) == 1", "year() around dates and nothing else; area_parts_sum breaks that with 'grade'"),
+    ],
+)
+def test_a_rule_is_held_to_the_types_of_its_columns(rule: str, said: str) -> None:
+    assert said in refused(check("area_parts_sum", rule=rule))
+
+
+def test_a_rule_over_texts_is_refused() -> None:
+    def texts(values: dict[str, Any]) -> None:
+        values["columns"]["zipcode"].update(categories=["a", "b"], example="a")
+        values["checks"]["area_parts_sum"].update(rule="zipcode > 1")
+
+    assert "names 'zipcode', whose categories are texts" in refused(texts)

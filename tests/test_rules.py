@@ -191,3 +191,8 @@ def test_the_refusal_of_an_operator_shows_it(rule: str, part: str) -> None:
     with pytest.raises(ValueError, match=r"^a rule ") as caught:
         compile_rule(rule)
     assert part in str(caught.value)
+
+
+def test_a_rule_without_a_column_is_refused() -> None:
+    with pytest.raises(ValueError, match="names none"):
+        compile_rule("1 == 1")

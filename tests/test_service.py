@@ -113,7 +113,7 @@ def test_a_day_beyond_the_horizon_is_priced_as_the_horizon_with_a_warning(addres
 def test_a_value_outside_the_training_data_is_priced_with_a_warning(address: str, house: dict[str, Any]) -> None:
     status, answer = post(address, "/predict", house | {"sqft_lot": 4_000_000})
     assert status == 200
-    assert answer["warnings"] == ["sqft_lot: 4,000,000 is outside the training data, 520 to 1,074,218"]
+    assert answer["warnings"] == ["sqft_lot: 4000000 is outside the training data, 520 to 1074218"]
 
 
 @pytest.mark.parametrize("kind", ["text/csv", "text/plain", None, "application/vnd.bentoml+pickle", "multipart/form-data; boundary=x",
@@ -190,6 +190,11 @@ def test_more_houses_than_allowed_are_refused(address: str, house: dict[str, Any
     status, answer = post(address, "/predict_batch", {"houses": [house] * (limit + 1)})
     assert status == 422
     assert [(entry["field"], entry["expected"]) for entry in answer["detail"]] == [("houses", f"1 to {limit} houses")]
+
+
+def test_a_batch_without_its_key_is_told_what_to_send(address: str, house: dict[str, Any]) -> None:
+    status, answer = post(address, "/predict_batch", [house])
+    assert (status, answer["detail"][0]["expected"]) == (422, 'an object {"houses": [...]}')
 
 
 def test_a_body_too_large_is_413_by_its_header_alone(address: str) -> None:

@@ -73,9 +73,10 @@ class Answers:
             entries = error.errors(include_url=False)
             if entries[0]["type"] == "json_invalid":
                 raise BadRequestError(400, "the body is not good JSON") from None
-            raise _breach([self._entry(dict(entry)) for entry in entries]) from None
+            whole = "an object with the fields of a house" if kind is self.house else 'an object {"houses": [...]}'
+            raise _breach([self._entry(dict(entry), whole) for entry in entries]) from None
 
-    def _entry(self, entry: dict[str, Any]) -> dict[str, Any]:
+    def _entry(self, entry: dict[str, Any], whole: str) -> dict[str, Any]:
         field = ".".join(map(str, entry["loc"]))
         known = {column.name: column for column in (*self.contract.features, self.contract.time)}
         name = str(entry["loc"][-1]) if entry["loc"] else ""
@@ -84,11 +85,8 @@ class Answers:
         elif name in known:
             expected = known[name].expected + (", and the field is missing" if entry["type"] == "missing" else "")
         else:
-            expected = (
-                f"1 to {self.params.batch_rows_max} houses"
-                if name == "houses"
-                else "an object with the fields of a house"
-            )
+            within = "an object with the fields of a house" if entry["loc"] else whole
+            expected = f"1 to {self.params.batch_rows_max} houses" if name == "houses" else within
         value = None if entry["type"] == "missing" else _short(entry["input"])
         return {"field": field, "value": value, "expected": expected}
 

@@ -164,6 +164,12 @@ class Contract(Strict):
         for check in self.checks:
             if unknown := sorted(check.compiled.names - names):
                 raise ValueError(f"checks over columns of this contract; {check.name} names {unknown[0]!r}")
+            for name in sorted(check.compiled.names):
+                column = self[name]
+                if (column.type == "date") != (name in check.compiled.days):
+                    raise ValueError(f"year() around dates and nothing else; {check.name} breaks that with {name!r}")
+                if column.categories and isinstance(column.categories[0], str):
+                    raise ValueError(f"checks over numbers; {check.name} names {name!r}, whose categories are texts")
         return self
 
     def __getitem__(self, name: str) -> Column:

@@ -160,7 +160,7 @@ class Release:
             values = np.asarray(columns[name], dtype=np.float64)
             for row in np.flatnonzero((values < bounds.minimum) | (values > bounds.maximum)):
                 said[row].append(
-                    f"{name}: {values[row]:,.10g} is outside the training data, {bounds.minimum:,.10g} to {bounds.maximum:,.10g}"
+                    f"{name}: {values[row]:.10g} is outside the training data, {bounds.minimum:.10g} to {bounds.maximum:.10g}"
                 )
         for row in np.flatnonzero(columns[time] > np.datetime64(self.facts.horizon)):
             said[row].append(f"{time}: {columns[time][row]} is after {self.facts.horizon}, the last day that was validated; "

@@ -34,6 +34,7 @@ class Rule:
 
     text: str
     names: frozenset[str]
+    days: frozenset[str]  # those of the names that stand in year()
     code: CodeType
 
     def holds(self, columns: Columns) -> NDArray[np.bool_]:
@@ -48,7 +49,7 @@ class Rule:
 
     def _filled(self, columns: Columns) -> NDArray[np.bool_]:
         empty = [columns[name] != columns[name] for name in self.names if columns[name].dtype.kind in "fM"]
-        filled = np.ones(len(columns[min(self.names)]), dtype=bool) if self.names else np.ones(1, dtype=bool)
+        filled = np.ones(len(columns[min(self.names)]), dtype=bool)
         for cells in empty:  # only NaN and NaT differ from themselves
             filled &= ~cells
         return filled
@@ -83,8 +84,14 @@ def compile_rule(text: str) -> Rule:
     names: set[str] = set()
     if _kind(tree.body, names) != "truth":
         raise ValueError(f"a rule that is true or false; {text!r} is neither")
+    if not names:
+        raise ValueError(f"a rule over at least one column; {text!r} names none")
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    days = {argument.id for call in calls for argument in call.args if isinstance(argument, ast.Name)}
     whole = ast.fix_missing_locations(_Vectorized().visit(tree))
-    return Rule(text=text, names=frozenset(names), code=compile(whole, "<rule of the contract>", "eval"))
+    return Rule(
+        text=text, names=frozenset(names), days=frozenset(days), code=compile(whole, "<rule of the contract>", "eval")
+    )
 
 
 def _kind(node: ast.expr, names: set[str]) -> str:

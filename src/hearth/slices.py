@@ -43,6 +43,12 @@ class EvaluateParams(Strict):
     slices: dict[str, Slice]
     slice_rows_min: int = Field(ge=1)
 
+    @model_validator(mode="after")
+    def _own_names(self) -> "EvaluateParams":
+        if FIFTHS in self.slices:
+            raise ValueError(f"another name than {FIFTHS} in slices, which are always there")
+        return self
+
 
 def table(columns: Columns, scored: Mapping[str, Floats], params: EvaluateParams) -> list[dict[str, Any]]:
     """Return a row per slice and group with at least `slice_rows_min` rows: slice, group, rows and its metrics.

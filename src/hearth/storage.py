@@ -96,6 +96,8 @@ def write_folder(path: Path, files: dict[str, bytes]) -> None:
     """Make `path` hold exactly these files; the keys are plain names."""
     path.mkdir(parents=True, exist_ok=True)
     for old in path.iterdir():
+        if old.is_dir() and not old.is_symlink():
+            raise Refusal(f"{old} is a folder; {path} holds plain files only. Remove it.")
         if old.name not in files:
             old.unlink()
     for name in sorted(files):
