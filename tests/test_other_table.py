@@ -51,7 +51,8 @@ def table(rows: int = 1500) -> pd.DataFrame:
     chance = np.random.default_rng(4)
     brand = chance.choice(["alba", "brio", "corsa"], rows)
     weight = chance.uniform(9, 30, rows).round(2)
-    price = 40 * np.exp(0.05 * weight + 0.4 * (brand == "corsa") + chance.normal(0, 0.1, rows))
+    steps = 0.3 * (weight % 6 < 3)  # what no ridge can follow, or the gate would release the ridge
+    price = 40 * np.exp(0.05 * weight + 0.4 * (brand == "corsa") + steps + chance.normal(0, 0.1, rows))
     days = pd.Timestamp("2022-01-01") + pd.to_timedelta(chance.integers(0, 729, rows), unit="D")
     return pd.DataFrame({
         "serial": "x",
@@ -74,13 +75,20 @@ def bikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setitem(features.DERIVED, "bike_days", features.Derived(bike_days, ("sold",), True))
     monkeypatch.chdir(tmp_path)
-    params = yaml.safe_load((PROJECT / "params.yaml").read_text()) | CHANGES
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    evaluate = params["evaluate"] | CHANGES["evaluate"]
+    evaluate["search"] |= {"rows_min": 20}
+    params |= CHANGES | {"evaluate": evaluate}
     params["model"] |= {"iterations": 150, "features_per_split": 0.8}
     params["gate"] |= {
+        "test_rows_min": 100,
+        "rmse_log_min": 0.05,
         "rmse_log_max": 0.3,
+        "mdape_min": 0.03,
         "mdape_max": 0.3,
         "coverage_min": 0.7,
         "coverage_max": 1.0,
+        "coverage_fifth_min": 0.6,
         "slice_rows_min": 20,
     }
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

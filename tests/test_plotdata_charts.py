@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from samples import params
 
-from hearth.charts import error_by_slice, pictures, predicted_and_actual
+from hearth.charts import by_fifth, error_by_slice, pictures, predicted_and_actual
+from hearth.evidence import by_fifth as sure_by_fifth
 from hearth.plotdata import LEVELS, PlotTables, plot_tables
-from hearth.slices import Baseline, EvaluateParams, Slice, table
+from hearth.slices import EvaluateParams, table
+from hearth.strict import parse
 
 
 def scored(count: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -73,9 +76,21 @@ def test_sales_are_all_rows_in_each_table() -> None:
     assert made.by_fifth["sales"].tolist() == [60] * 5
 
 
+def test_residuals_by_hand() -> None:
+    """Eighty sales make forty steps of two; a window reaches half a step to either side."""
+    predicted = [1000.0 + place for place in range(80)]
+    rows = by_hand([value / (1.1 if value < 1040 else 0.9) for value in predicted], predicted)
+    found = plot_tables(days(*["2015-01-05"] * 80), rows).residuals
+    assert len(found) == 40
+    assert found.iloc[0].to_dict() == {"predicted": 1001.0, "low": 0.1, "median": 0.1, "high": 0.1}
+    assert found.iloc[1].to_dict() == {"predicted": 1002.5, "low": 0.1, "median": 0.1, "high": 0.1}
+    assert found["median"].iloc[-1] == -0.1
+    assert found["predicted"].is_monotonic_increasing
+
+
 def test_tables_as_csv() -> None:
     found = plot_tables(days("2015-01-05"), by_hand([100.0], [110.0])).csv()
-    assert set(found) == {"by_week.csv", "by_fifth.csv", "error_quantiles.csv"}
+    assert set(found) == {"by_week.csv", "by_fifth.csv", "error_quantiles.csv", "residuals.csv"}
     assert found["by_week.csv"] == "week,sales,mdape,median_ratio,coverage\n2015-01-05,1,0.1,1.1,1.0\n"
     assert all("\r" not in text and text.endswith("\n") for text in found.values())
 
@@ -89,9 +104,15 @@ COLUMNS = {
     "grade": PLACES.integers(5, 10, 400),
 }
 ROWS = scored(400)
-PARAMS = EvaluateParams(
-    baseline=Baseline(area="a", group="g"), slices={"grade": Slice(column="grade")}, slice_rows_min=1
+PARAMS = parse(
+    EvaluateParams,
+    params("evaluate") | {"slices": {"grade": {"column": "grade"}}, "slice_rows_min": 1},
+    "params.yaml: evaluate",
 )
+
+
+def few(rows_min: int = 1) -> EvaluateParams:
+    return PARAMS.model_copy(update={"slices": {}, "slice_rows_min": rows_min})
 
 
 def tables() -> PlotTables:
@@ -107,7 +128,7 @@ def drawn() -> dict[str, bytes]:
     return pictures(tables(), ROWS, COLUMNS, slices())
 
 
-NAMES = ["by_fifth.png", "by_week.png", "map.png", "predicted_and_actual.png", "slices.png"]
+NAMES = ["by_fifth.png", "by_week.png", "map.png", "predicted_and_actual.png", "residuals.png", "slices.png"]
 
 
 def test_there_is_a_picture_for_each_question(drawn: dict[str, bytes]) -> None:
@@ -161,6 +182,11 @@ def test_other_numbers_are_another_picture(drawn: dict[str, bytes]) -> None:
     assert predicted_and_actual(scored(400, seed=1)) != drawn["predicted_and_actual.png"]
 
 
+def test_fifths_have_whiskers_where_their_intervals_are_known() -> None:
+    sure = sure_by_fifth(ROWS, PARAMS.bootstrap.model_copy(update={"draws": 20}))
+    assert by_fifth(tables().by_fifth, sure) != by_fifth(tables().by_fifth)
+
+
 def test_pictures_leave_their_numbers_alone() -> None:
     before = {name: values.copy() for name, values in ROWS.items()}
     predicted_and_actual(ROWS)
@@ -171,18 +197,16 @@ def test_one_sale_can_be_drawn() -> None:
     """A slice of the future may be that small; warnings are errors here."""
     rows = scored(1)
     made = pictures(plot_tables(days("2015-01-05"), rows), rows, {"lat": np.array([47.5]), "long": np.array([-122.0])},
-                    pd.DataFrame(table({}, rows, EvaluateParams(baseline=PARAMS.baseline, slices={}, slice_rows_min=1))))  # fmt: skip
+                    pd.DataFrame(table({}, rows, few())))  # fmt: skip
     assert sorted(made) == NAMES
 
 
 def _no_slices() -> pd.DataFrame:
-    few = EvaluateParams(baseline=PARAMS.baseline, slices={}, slice_rows_min=1000)
-    return pd.DataFrame(table({}, ROWS, few))
+    return pd.DataFrame(table({}, ROWS, few(1000)))
 
 
 def _perfect() -> pd.DataFrame:
-    few = EvaluateParams(baseline=PARAMS.baseline, slices={}, slice_rows_min=1)
-    return pd.DataFrame(table({}, ROWS | {"predicted": ROWS["actual"]}, few))
+    return pd.DataFrame(table({}, ROWS | {"predicted": ROWS["actual"]}, few()))
 
 
 @pytest.mark.parametrize("make", [_no_slices, _perfect])

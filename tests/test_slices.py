@@ -9,12 +9,14 @@ from samples import params
 
 from hearth.errors import Refusal
 from hearth.scoring import slice_scores
-from hearth.slices import Baseline, EvaluateParams, Slice, _numeric_first, table
+from hearth.slices import Baseline, EvaluateParams, Slice, numeric_first, table
 from hearth.strict import parse
+
+OTHERS = {name: params("evaluate")[name] for name in ("ridge", "bootstrap", "search")}
 
 
 def chosen(rows_min: int = 1, **slices: Slice) -> EvaluateParams:
-    return EvaluateParams(baseline=Baseline(area="a", group="g"), slices=slices, slice_rows_min=rows_min)
+    return EvaluateParams(baseline=Baseline(area="a", group="g"), slices=slices, slice_rows_min=rows_min, **OTHERS)
 
 
 def scored(actual: list[float], predicted: list[float]) -> dict[str, np.ndarray]:
@@ -147,5 +149,5 @@ def test_an_empty_cell_is_in_no_group_of_numbers() -> None:
 
 
 def test_an_empty_cell_does_not_spoil_the_order_of_groups() -> None:
-    orders = [sorted(labels, key=_numeric_first) for labels in permutations(["nan", "1", "2"])]
+    orders = [sorted(labels, key=numeric_first) for labels in permutations(["nan", "1", "2"])]
     assert all(order == orders[0] for order in orders)

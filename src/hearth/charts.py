@@ -1,17 +1,19 @@
 """Draw the pictures of metrics/plots: plain, labelled, the same bytes for the same numbers."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from hearth.evidence import Fifth
 from hearth.plotdata import PlotTables
 from hearth.rules import Columns
 from hearth.scoring import Floats
@@ -21,13 +23,14 @@ GROUND = "#ffffff"
 
 
 def pictures(
-    tables: PlotTables, scored: Mapping[str, Floats], columns: Columns, slices: pd.DataFrame
+    tables: PlotTables, scored: Mapping[str, Floats], columns: Columns, slices: pd.DataFrame, sure: Sequence[Fifth] = ()
 ) -> dict[str, bytes]:
-    """Return PNG pictures by file name; the map only where the contract has the columns lat and long."""
+    """Return PNG pictures by file name; the map only with columns lat and long, whiskers on fifths only with `sure`."""
     drawn = {
         "predicted_and_actual.png": predicted_and_actual(scored),
         "by_week.png": by_week(tables.by_week),
-        "by_fifth.png": by_fifth(tables.by_fifth),
+        "by_fifth.png": by_fifth(tables.by_fifth, sure),
+        "residuals.png": residuals(scored, tables.residuals),
         "slices.png": error_by_slice(slices),
     }
     if {"lat", "long"} <= set(columns):
@@ -42,16 +45,34 @@ def predicted_and_actual(scored: Mapping[str, Floats]) -> bytes:
     low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
     shown = axes.hexbin(actual, predicted, gridsize=46, mincnt=1, norm=LogNorm(), cmap="Blues", linewidths=0.2)
     axes.plot([low, high], [low, high], color=RED, linewidth=1.2)
-    axes.annotate(
-        "predicted = actual", (high, high), xytext=(-8, -30), textcoords="offset points", ha="right", color=RED
-    )
+    said: dict[str, Any] = {"xytext": (-34, -4), "textcoords": "offset points", "ha": "right", "color": RED}
+    axes.annotate("predicted = actual", (high, high), **said)
     axes.set(title="Test sales: predicted and actual price", xlabel="actual price", ylabel="predicted price")
-    ticks = [t for t in np.log10([1e5, 2e5, 5e5, 1e6, 2e6, 5e6]) if low <= t <= high]
     for axis in (axes.xaxis, axes.yaxis):
-        if len(ticks) > 1:
-            axis.set_major_locator(FixedLocator(ticks))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _money(10**value)))
+        _money_axis(axis, low, high)
     figure.colorbar(shown, ax=axes, label="sales", shrink=0.8).outline.set_visible(False)
+    return _png(figure)
+
+
+def residuals(scored: Mapping[str, Floats], band: pd.DataFrame) -> bytes:
+    """Draw predicted / actual − 1 against the predicted price, with its running median and the band of eight in ten."""
+    figure, (axes,) = _canvas(7.6, 4.6)
+    reach = 0.6  # the few sales beyond are drawn at the edge
+    shown = np.clip(scored["predicted"] / scored["actual"] - 1, -reach, reach)
+    axes.scatter(np.log10(scored["predicted"]), shown, s=5, color=BLUE, alpha=0.25, linewidths=0)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    along = np.log10(band["predicted"])
+    axes.fill_between(along, band["low"], band["high"], color=BLUE, alpha=0.18, linewidth=0, label="eight in ten sales")
+    axes.plot(along, band["median"], color=RED, linewidth=2, label="running median")
+    axes.set(
+        title="Residuals along the predicted price",
+        xlabel="predicted price",
+        ylabel="predicted / actual − 1 (cut at ±60 %)",
+    )
+    axes.set_ylim(-1.04 * reach, 1.04 * reach)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    _money_axis(axes.xaxis, float(np.log10(scored["predicted"].min())), float(np.log10(scored["predicted"].max())))
+    axes.legend(frameon=False, labelcolor=INK, loc="upper right", fontsize=9)
     return _png(figure)
 
 
@@ -70,7 +91,7 @@ def by_week(table: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
-def by_fifth(table: pd.DataFrame) -> bytes:
+def by_fifth(table: pd.DataFrame, sure: Sequence[Fifth] = ()) -> bytes:
     """Draw ratio and coverage by fifth of the predicted price, to see whether cheap and dear houses are treated alike."""
     figure, (left, right) = _canvas(8.0, 3.8, columns=2)
     places = np.arange(len(table))
@@ -78,20 +99,25 @@ def by_fifth(table: pd.DataFrame) -> bytes:
     left.axhline(1, color=FAINT, linewidth=1)
     left.plot(places, table["median_ratio"], color=BLUE, marker="o")
     reach = max(0.1, 1.1 * float((table["median_ratio"] - 1).abs().max()))  # a wobble of a percent is no news
-    left.set(title="Predicted / actual (median)", xlabel="fifth of the predicted price", ylim=(1 - reach, 1 + reach))
+    below = "fifth of the predicted price" + ("\nlines: bootstrap intervals" if sure else "")
+    left.set(title="Predicted / actual (median)", xlabel=below, ylim=(1 - reach, 1 + reach))
     right.bar(places, table["coverage"], color=BLUE, width=0.7)
-    right.set(title="Sales inside their interval", xlabel="fifth of the predicted price", ylim=(0, 1))
+    right.set(title="Sales inside their interval", xlabel=below, ylim=(0, 1.08))
     right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for place, share in zip(places, table["coverage"], strict=True):
-        right.annotate(
-            f"{share:.0%}",
-            (place, share),
-            ha="center",
-            va="bottom",
-            fontsize=9,
-            xytext=(0, 2),
-            textcoords="offset points",
-        )
+    tops = table["coverage"].to_numpy()
+    if sure:
+        left.vlines(places, *zip(*(one.median_ratio_interval for one in sure), strict=True), color=BLUE)
+        right.vlines(places, *zip(*(one.coverage_interval for one in sure), strict=True), color=INK)
+        tops = np.array([one.coverage_interval[1] for one in sure])
+    for place, share, top in zip(places, table["coverage"], tops, strict=True):
+        said: dict[str, Any] = {
+            "ha": "center",
+            "va": "bottom",
+            "fontsize": 9,
+            "xytext": (0, 2),
+            "textcoords": "offset points",
+        }
+        right.annotate(f"{share:.0%}", (place, top), **said)
     for axes in (left, right):
         axes.set_xticks(places, names)
     return _png(figure)
@@ -108,14 +134,8 @@ def error_by_slice(slices: pd.DataFrame) -> bytes:
     axes.barh(places, slices["mdape"], color=colours, height=0.72)
     axes.set_yticks(places, [f"{row.slice}: {row.group}" for row in slices.itertuples()])
     for place, row in zip(places, slices.itertuples(), strict=True):
-        axes.annotate(
-            f"{row.mdape:.1%}   n = {row.rows:,}",
-            (row.mdape, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
+        said: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
+        axes.annotate(f"{row.mdape:.1%}   n = {row.rows:,}", (row.mdape, place), **said)
     axes.set(
         title="Median error by slice", xlim=(0, max(1.3 * slices["mdape"].max(), 0.01)), ylim=(-0.7, len(slices) - 0.3)
     )
@@ -129,18 +149,15 @@ def error_map(lat: np.ndarray, long: np.ndarray, scored: Mapping[str, Floats]) -
     figure, (axes,) = _canvas(7.6, 6.0)
     relative = scored["predicted"] / scored["actual"] - 1
     norm = TwoSlopeNorm(0, -0.25, 0.25)
-    drawn = axes.hexbin(
-        long,
-        lat,
-        C=relative,
-        reduce_C_function=np.mean,
-        gridsize=34,
-        mincnt=3,
-        cmap="RdBu_r",
-        norm=norm,
-        linewidths=0.3,
-        edgecolors="#8a97a3",
-    )
+    look: dict[str, Any] = {
+        "gridsize": 34,
+        "mincnt": 3,
+        "cmap": "RdBu_r",
+        "norm": norm,
+        "linewidths": 0.3,
+        "edgecolors": "#8a97a3",
+    }
+    drawn = axes.hexbin(long, lat, C=relative, reduce_C_function=np.mean, **look)
     axes.set(title="Where the model errs: mean of predicted / actual − 1", xlabel="longitude", ylabel="latitude")
     axes.set_aspect(1 / np.cos(np.radians(np.mean(lat))))
     bar = figure.colorbar(drawn, ax=axes, shrink=0.8, format=PercentFormatter(1, decimals=0), extend="both")
@@ -161,6 +178,14 @@ def _canvas(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
             axis.label.set_color(INK)
             axis.set_minor_locator(NullLocator())
     return figure, list(grid.flat)
+
+
+def _money_axis(axis: Axis, low: float, high: float) -> None:
+    """Give an axis of log10 prices from low to high round prices as ticks."""
+    ticks = [t for t in np.log10([1e5, 2e5, 5e5, 1e6, 2e6, 5e6]) if low <= t <= high]
+    if len(ticks) > 1:
+        axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _money(10**value)))
 
 
 def _money(value: float) -> str:

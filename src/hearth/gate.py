@@ -1,33 +1,41 @@
 """Decide whether a model may be released. Doubt means no: missing, extra or non-finite evidence fails."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from hearth.scoring import KEYS
-from hearth.strict import Strict
+from hearth.errors import Refusal
+from hearth.evidence import PROVEN, Evidence
+from hearth.sanity import finite, impossible, incomplete, insane, of_other_rows
+from hearth.scoring import Floats
+from hearth.strict import Strict, parse
 
 
 class GateParams(Strict):
-    """Hold the section `gate` of params.yaml; all fractions."""
+    """Hold the section `gate` of params.yaml: fractions, and numbers of rows."""
 
+    test_rows_min: int = Field(ge=1)
+    difference_max: float = Field(le=0)
+    baseline_rows_min: int = Field(ge=2)
+    rmse_log_min: float = Field(ge=0)
     rmse_log_max: float = Field(gt=0)
+    mdape_min: float = Field(ge=0)
     mdape_max: float = Field(gt=0)
     bias_max: float = Field(gt=0)
     coverage_min: float = Field(ge=0, le=1)
     coverage_max: float = Field(ge=0, le=1)
+    coverage_fifth_min: float = Field(ge=0, le=1)
     slice_mdape_max: float = Field(gt=0)
     slice_rows_min: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _keepable(self) -> "GateParams":
-        if self.coverage_min > self.coverage_max:
-            raise ValueError(
-                f"coverage_min no larger than coverage_max, not {self.coverage_min} and {self.coverage_max}"
-            )
+        for name in ("rmse_log", "mdape", "coverage"):
+            low, high = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
+            if low > high:
+                raise ValueError(f"{name}_min no larger than {name}_max, not {low} and {high}")
         return self
 
 
@@ -44,76 +52,128 @@ class Verdict:
         return asdict(self)
 
 
-def judge(metrics: Mapping[str, object], slices: Sequence[Mapping[str, Any]], params: GateParams) -> Verdict:
-    """Return the verdict on these metrics and slices (each with `slice`, `group`, `rows`, `mdape`)."""
-    broken = [f"metrics: {name} is missing" for name in KEYS if name not in metrics]
-    broken += [f"metrics: {name} is not one of the fixed keys" for name in metrics if name not in KEYS]
-    broken += [
-        f"metrics: {name} is {value!r}, no finite number" for name, value in metrics.items() if not _finite(value)
-    ]
-    if broken:
-        return Verdict(passed=False, reasons=broken, checks={"evidence": False})
+def judge(
+    metrics: Mapping[str, object],
+    slices: Sequence[Mapping[str, Any]],
+    evidence: Mapping[str, object],
+    scored: Mapping[str, Floats],
+    params: GateParams,
+) -> Verdict:
+    """Return the verdict on these metrics, slices (each with `slice`, `group`, `rows`, `mdape`), evidence and predictions.
+
+    `evidence` is the content of metrics/evidence.json; `scored` holds actual, predicted, low and high, each (n_rows,).
+    """
+    wrong, broken = insane(scored), incomplete(metrics)
+    known, unread = _parsed(evidence)
+    if known is None or broken:
+        return _distrusted(broken + unread + wrong)
     values = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
-    if impossible := _possible(values):
-        return Verdict(passed=False, reasons=impossible, checks={"evidence": False})
-    found = {
-        "evidence": (values["rows_test"] >= 1 and values["rows_train"] >= 1, "there are no rows behind the metrics"),
-        "better_rmse_log": _below(values, "rmse_log", values["baseline_rmse_log"], "the baseline's"),
-        "better_mdape": _below(values, "mdape", values["baseline_mdape"], "the baseline's"),
-        "rmse_log": _below(values, "rmse_log", params.rmse_log_max, "gate.rmse_log_max"),
-        "mdape": _below(values, "mdape", params.mdape_max, "gate.mdape_max"),
-        "bias": (
-            abs(values["bias"]) <= params.bias_max,
-            f"bias is {values['bias']}, wanted at most {params.bias_max} either way (gate.bias_max)",
-        ),
-        "coverage": (
-            params.coverage_min <= values["coverage"] <= params.coverage_max,
-            f"coverage is {values['coverage']}, wanted {params.coverage_min} to {params.coverage_max} (gate.coverage_*)",
-        ),
-        "slices": _slices(slices, params),
+    if unfit := impossible(values) + of_other_rows(values, known, scored):
+        return _distrusted(unfit + wrong)
+    found = {"evidence": _rows(values, params), "sanity": wrong} | _figures(values, params) | _proofs(known, params)
+    found |= {
+        "coverage_by_fifth": _fifths(known, params),
+        "slices": _slices(slices, params) or _none_large(slices, params),
+        "worst_slices": _slices([row.model_dump() for row in known.worst_slices], params, "found slices")
+        + _untried(known),
     }
-    reasons = [reason for passed, reason in found.values() if not passed]
-    return Verdict(not reasons, reasons, {name: passed for name, (passed, _) in found.items()})
+    reasons = [reason for said in found.values() for reason in said]
+    return Verdict(not reasons, reasons, {name: not said for name, said in found.items()})
 
 
-def _finite(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
+def _parsed(evidence: Mapping[str, object]) -> tuple[Evidence | None, list[str]]:
     try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        return False
+        return parse(Evidence, evidence, "evidence"), []
+    except Refusal as refusal:
+        return None, str(refusal).splitlines()
 
 
-def _possible(values: Mapping[str, float]) -> list[str]:
-    """Return the figures that no set of rows can give."""
-    lowest = dict.fromkeys(("rmse", "mae", "mdape", "rmse_log", "coverage", "interval_width", "cod", "prd"), 0.0)
-    highest = {"r2": 1.0, "coverage": 1.0}
-    wrong = [
-        f"metrics: {name} is {values[name]}, below {low}, which is impossible"
-        for name, low in lowest.items()
-        if values[name] < low
-    ]
-    return wrong + [
-        f"metrics: {name} is {values[name]}, above {high}, which is impossible"
-        for name, high in highest.items()
-        if values[name] > high
+def _distrusted(reasons: list[str]) -> Verdict:
+    return Verdict(passed=False, reasons=reasons, checks={"evidence": False})
+
+
+def _rows(values: Mapping[str, float], params: GateParams) -> list[str]:
+    wanted = {"rows_test": (params.test_rows_min, " (gate.test_rows_min)"), "rows_train": (1, "")}
+    return [
+        f"{name} is {values[name]:.0f}, wanted at least {least}{key}"
+        for name, (least, key) in wanted.items()
+        if values[name] < least
     ]
 
 
-def _below(values: Mapping[str, float], name: str, limit: float, whose: str) -> tuple[bool, str]:
-    return values[name] < limit, f"{name} is {values[name]}, wanted less than {limit} ({whose})"
-
-
-def _slices(slices: Sequence[Mapping[str, Any]], params: GateParams) -> tuple[bool, str]:
-    if uncounted := [row for row in slices if not _finite(row["rows"])]:
-        return (
-            False,
-            f"slices: {uncounted[0]['slice']} {uncounted[0]['group']} has {uncounted[0]['rows']!r} rows, no finite number",
+def _figures(values: Mapping[str, float], params: GateParams) -> dict[str, list[str]]:
+    """Return the reasons of the checks that look at one metric."""
+    found = {}
+    for name in PROVEN:
+        value, naive = values[name], values[f"baseline_{name}"]
+        least, most = getattr(params, f"{name}_min"), getattr(params, f"{name}_max")
+        found[f"better_{name}"] = _unless(
+            value < naive, f"{name} is {value}, wanted less than {naive} (the baseline's)"
         )
+        found[name] = _unless(value < most, f"{name} is {value}, wanted less than {most} (gate.{name}_max)")
+        found[f"{name}_plausible"] = _unless(
+            value >= least,
+            f"{name} is {value}, wanted at least {least} (gate.{name}_min): too good to be true, look for a leak",
+        )
+    bias, share = values["bias"], values["coverage"]
+    found["bias"] = _unless(
+        abs(bias) <= params.bias_max, f"bias is {bias}, wanted at most {params.bias_max} either way (gate.bias_max)"
+    )
+    low, high = params.coverage_min, params.coverage_max
+    found["coverage"] = _unless(
+        low <= share <= high, f"coverage is {share}, wanted {low} to {high} (gate.coverage_min, gate.coverage_max)"
+    )
+    return found
+
+
+def _proofs(evidence: Evidence, params: GateParams) -> dict[str, list[str]]:
+    """Return for each baseline why the model is not provably better; a few rows prove nothing and need not."""
+    found = {}
+    for name, known in evidence.baselines.items():
+        simpler = name == evidence.simpler.name
+        if known.rows < params.baseline_rows_min and not simpler:
+            continue
+        reasons = []
+        for metric in PROVEN:
+            difference = getattr(known, metric)
+            low, high = difference.difference if difference else (0.0, 0.0)
+            if not high < params.difference_max:
+                reasons.append(
+                    f"{metric} minus that of the baseline {name} is {low} to {high} on {known.rows} rows, wanted below "
+                    f"{params.difference_max} throughout (gate.difference_max)"
+                    + (f": {name} is simpler and not provably worse, release it instead" if simpler else "")
+                )
+        found["simpler" if simpler else f"better_than_{name}"] = reasons
+    return found
+
+
+def _fifths(evidence: Evidence, params: GateParams) -> list[str]:
+    return [
+        f"coverage in fifth {fifth.fifth} of the predicted price is {fifth.coverage} on {fifth.rows} rows, wanted at "
+        f"least {params.coverage_fifth_min} (gate.coverage_fifth_min)"
+        for fifth in evidence.coverage_by_fifth
+        if fifth.coverage < params.coverage_fifth_min
+    ]
+
+
+def _slices(slices: Sequence[Mapping[str, Any]], params: GateParams, what: str = "slices") -> list[str]:
+    for row in slices:
+        if not finite(row["rows"]):
+            return [f"{what}: {row['slice']} {row['group']} has {row['rows']!r} rows, no finite number"]
     large = [row for row in slices if row["rows"] >= params.slice_rows_min]
-    bad = [row for row in large if not (_finite(row["mdape"]) and row["mdape"] <= params.slice_mdape_max)]
-    if not large:
-        return False, f"no slice has {params.slice_rows_min} rows (gate.slice_rows_min)"
+    bad = [row for row in large if not (finite(row["mdape"]) and row["mdape"] <= params.slice_mdape_max)]
     named = ", ".join(f"{row['slice']} {row['group']}: {row['mdape']}" for row in bad)
-    return not bad, f"mdape in slices above {params.slice_mdape_max} (gate.slice_mdape_max): {named}"
+    return _unless(not bad, f"mdape in {what} above {params.slice_mdape_max} (gate.slice_mdape_max): {named}")
+
+
+def _none_large(slices: Sequence[Mapping[str, Any]], params: GateParams) -> list[str]:
+    large = any(row["rows"] >= params.slice_rows_min for row in slices)
+    return _unless(large, f"no slice has {params.slice_rows_min} rows (gate.slice_rows_min)")
+
+
+def _untried(evidence: Evidence) -> list[str]:
+    return _unless(evidence.slices_tried > 0, "the search for bad slices tried none (evaluate.search.rows_min)")
+
+
+def _unless(kept: bool, reason: str) -> list[str]:
+    return [] if kept else [reason]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from hearth.baselines import RidgeParams
 from hearth.rules import Columns
 from hearth.scoring import Floats, slice_scores
 from hearth.strict import Listed, Strict
@@ -36,12 +37,33 @@ class Baseline(Strict):
     group: str
 
 
+class Bootstrap(Strict):
+    """Hold how often, up to which level and from which seed the test rows are drawn anew."""
+
+    draws: int = Field(ge=20)
+    level: float = Field(gt=0.5, lt=1)
+    seed: int = Field(ge=0, lt=2**32)
+
+
+class Search(Strict):
+    """Hold how the search for bad slices cuts columns, which cells count, and how many it shows."""
+
+    bins: int = Field(ge=2)
+    levels_max: int = Field(ge=1)
+    rows_min: int = Field(ge=10)
+    p_max: float = Field(gt=0, lt=1)
+    shown: int = Field(ge=1)
+
+
 class EvaluateParams(Strict):
     """Hold the section `evaluate` of params.yaml."""
 
     baseline: Baseline
+    ridge: RidgeParams
     slices: dict[str, Slice]
     slice_rows_min: int = Field(ge=1)
+    bootstrap: Bootstrap
+    search: Search
 
     @model_validator(mode="after")
     def _own_names(self) -> "EvaluateParams":
@@ -50,19 +72,24 @@ class EvaluateParams(Strict):
         return self
 
 
+def fifths(predicted: Floats) -> NDArray[np.int64]:
+    """Return for each row its fifth of the predicted price, 1 for the cheapest to 5; equal prices share a fifth."""
+    edges = np.quantile(predicted, np.arange(1, 5) / 5)
+    return 1 + np.searchsorted(edges, predicted, side="left").astype(np.int64)
+
+
 def table(columns: Columns, scored: Mapping[str, Floats], params: EvaluateParams) -> list[dict[str, Any]]:
     """Return a row per slice and group with at least `slice_rows_min` rows: slice, group, rows and its metrics.
 
     `scored` holds actual, predicted, low and high (n_rows,). Fifths of the predicted price are always among them:
     fifths of the actual price would call each unlucky prediction a fault of its group.
     """
-    edges = np.quantile(scored["predicted"], np.arange(1, 5) / 5)
-    cuts = {FIFTHS: [str(place + 1) for place in np.searchsorted(edges, scored["predicted"], side="left")]}
-    cuts |= {name: _labels(columns[cut.column], cut.edges) for name, cut in params.slices.items()}
+    cuts = {FIFTHS: [str(fifth) for fifth in fifths(scored["predicted"])]}
+    cuts |= {name: labels(columns[cut.column], cut.edges) for name, cut in params.slices.items()}
     rows = []
-    for name, labels in cuts.items():
-        array = np.array(labels)
-        for group in sorted(set(labels), key=_numeric_first):
+    for name, groups in cuts.items():
+        array = np.array(groups)
+        for group in sorted(set(groups), key=numeric_first):
             chosen = array == group
             if chosen.sum() >= params.slice_rows_min:
                 parts = (scored[key][chosen] for key in ("actual", "predicted", "low", "high"))
@@ -70,7 +97,8 @@ def table(columns: Columns, scored: Mapping[str, Floats], params: EvaluateParams
     return rows
 
 
-def _labels(values: NDArray[Any], edges: tuple[float, ...]) -> list[str]:
+def labels(values: NDArray[Any], edges: tuple[float, ...] = ()) -> list[str]:
+    """Return for each value the name of its group: the value itself, or where it lies between edges."""
     if not edges:
         return [_name(value) for value in values.tolist()]
     ends = [_name(edge) for edge in edges]
@@ -86,7 +114,8 @@ def _name(value: object) -> str:
     return str(value)
 
 
-def _numeric_first(group: str) -> tuple[int, float, str]:
+def numeric_first(group: str) -> tuple[int, float, str]:
+    """Return what groups are sorted by: numbers by size, also those behind "below" and "from", then words."""
     word = group.replace("below ", "-1e9 ").removeprefix("from ").split(" ")[0]
     try:
         number = float(word)

@@ -5,16 +5,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hearth.baselines import median_by_group
+from hearth.baselines import GROUP_MEDIAN, LAST_SALE, MEDIAN, RIDGE, last_sale, median_by_group, overall_median, ridge
 from hearth.charts import pictures
+from hearth.contract import Contract
 from hearth.errors import Refusal
+from hearth.evidence import gather
 from hearth.gate import GateParams, judge
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame, write_frame
-from hearth.paths import EVALUATED_MODEL, GATE, METRICS, PLOTS, PREDICTIONS, SLICES, TEST, TRAIN
+from hearth.paths import EVALUATED_MODEL, EVIDENCE, GATE, METRICS, PLOTS, PREDICTIONS, SLICES, TEST, TRAIN
 from hearth.plotdata import plot_tables
 from hearth.release import open_release
-from hearth.scoring import mdape, rmse_log, rounded, scores
+from hearth.rules import Columns
+from hearth.sanity import unscorable
+from hearth.scoring import Floats, mdape, rmse_log, rounded, scores
+from hearth.search import worst
 from hearth.slices import EvaluateParams, table
 from hearth.stages import run
 from hearth.storage import read_folder, write_folder, write_json, write_text
@@ -26,43 +31,63 @@ def main(
     model: Path = EVALUATED_MODEL,
     predictions: Path = PREDICTIONS,
     metrics: Path = METRICS,
+    evidence: Path = EVIDENCE,
     gate: Path = GATE,
     slices: Path = SLICES,
     plots: Path = PLOTS,
 ) -> None:
-    """Write predictions, metrics, slices, plots and the gate's verdict; a verdict of no stops `package`, not this."""
+    """Write predictions, metrics, evidence, slices, plots and the gate's verdict; a no stops `package`, not this."""
     params, limits = section("evaluate", EvaluateParams), section("gate", GateParams)
     release = open_release(read_folder(model), str(model))
     contract = release.contract
     rows = read_frame(test)
     before, columns = columns_of(read_frame(train)), columns_of(rows)
     _check_names(params, set(columns))
-    answer = release.predict(columns)
-    scored = {
-        "actual": columns[contract.target.name],
-        "predicted": answer.price,
-        "low": answer.low,
-        "high": answer.high,
-    }
-    naive = median_by_group(before, columns, contract.target.name, params.baseline.group, params.baseline.area)
-    measured = scores(**scored) | {"rows_train": len(before[contract.target.name]), "rows_test": len(rows)}
-    actual = scored["actual"]
-    baseline = {"baseline_rmse_log": rmse_log(actual, naive), "baseline_mdape": mdape(actual, naive)}
-    found = measured | rounded(baseline, 6)
+    answer, actual = release.predict(columns), columns[contract.target.name]
+    scored = {"actual": actual, "predicted": answer.price, "low": answer.low, "high": answer.high}
+    if faults := unscorable(scored):
+        raise Refusal(f"{model}: {'; '.join(faults)}; train anew.")
+    simple = _baselines(before, columns, contract, params)
+    naive = simple[GROUP_MEDIAN]
+    found = scores(**scored) | {"rows_train": len(before[contract.target.name]), "rows_test": len(rows)}
+    found |= rounded({"baseline_rmse_log": rmse_log(actual, naive), "baseline_mdape": mdape(actual, naive)}, 6)
     groups = table(columns, scored, params)
-    verdict = judge(found, groups, limits)
+    numbers, levels = _kinds(contract)
+    proofs = gather(scored, simple, worst(columns, scored, numbers, levels, params.search), params.bootstrap)
+    verdict = judge(found, groups, proofs.document(), scored, limits)
     keys = rows[[*contract.keys, contract.target.name]]
     write_frame(
         predictions, keys.assign(prediction=answer.price, low=answer.low, high=answer.high, baseline=np.round(naive, 2))
     )
     write_json(metrics, found)
+    write_json(evidence, proofs.document())
     write_text(slices, pd.DataFrame(groups).to_csv(index=False, lineterminator="\n"))
     tables = plot_tables(columns[contract.time.name], scored)
-    images = pictures(tables, scored, columns, pd.DataFrame(groups))
+    images = pictures(tables, scored, columns, pd.DataFrame(groups), proofs.coverage_by_fifth)
     write_folder(plots, {name: text.encode() for name, text in tables.csv().items()} | images)
     write_json(gate, verdict.document())
     print(f"rmse_log {found['rmse_log']:.4f}, mdape {found['mdape']:.2%}, coverage {found['coverage']:.1%}")
     print("the gate says yes" if verdict.passed else "the gate says no: " + "; ".join(verdict.reasons))
+
+
+def _baselines(train: Columns, test: Columns, contract: Contract, params: EvaluateParams) -> dict[str, Floats]:
+    target, time = contract.target.name, contract.time.name
+    group, area, numbers = params.baseline.group, params.baseline.area, _kinds(contract)[0]
+    keys = [column.name for column in contract.of("key")]
+    return {
+        MEDIAN: overall_median(train, target, len(test[target])),
+        GROUP_MEDIAN: median_by_group(train, test, target, group, area),
+        LAST_SALE: last_sale(train, test, target, keys, time),
+        RIDGE: ridge(train, test, target, [*numbers, time], group, params.ridge),
+    }
+
+
+def _kinds(contract: Contract) -> tuple[list[str], list[str]]:
+    """Return the names of the features that are numbers, and of those that are categories."""
+    found: dict[bool, list[str]] = {False: [], True: []}
+    for column in contract.features:
+        found[column.type == "category"].append(column.name)
+    return found[False], found[True]
 
 
 def _check_names(params: EvaluateParams, known: set[str]) -> None:
