@@ -381,10 +381,10 @@ def test_impossible_params_are_refused(key: str, value: float) -> None:
 
 
 def test_many_names_with_one_twice_are_refused_quickly() -> None:
-    body = ("{" + ",".join(f'"k{place}":1' for place in range(8000)) + ',"k7999":1}').encode()
+    body = ("{" + ",".join(f'"k{place}":1' for place in range(20_000)) + ',"k19999":1}').encode()
     start = time.process_time()
     detail(body)
-    assert time.process_time() - start < 0.1  # measured 0.7 s; 0.005 s for as many names with none twice
+    assert time.process_time() - start < 2  # seconds of CPU; a search per name took 4, a count takes 0.03
 
 
 @pytest.mark.parametrize("text", ["1420070400", "1420070400000"])
