@@ -11,11 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, sample
 
+from hearth import tables
+from hearth.cli import main
 from hearth.contract import parse_contract
 from hearth.errors import Refusal
-from hearth.parquet import read_frame
+from hearth.parquet import read_frame, to_frame
 from hearth.stages import collect, prepare, validate
 from hearth.storage import read_yaml
 
@@ -56,9 +58,7 @@ def test_every_test_sale_is_later_than_every_training_sale(workspace: Path) -> N
     for stage in (collect, validate, prepare):
         stage.main()
     train, test = (read_frame(Path(f"data/prepared/{part}.parquet")) for part in ("train", "test"))
-    assert train["date"].max() < test["date"].min() == pd.Timestamp("2015-01-01").normalize() or (
-        train["date"].max() < pd.Timestamp("2015-01-01") <= test["date"].min()
-    )
+    assert train["date"].max() < pd.Timestamp("2015-01-01") <= test["date"].min()
 
 
 def test_the_road_sees_nothing_from_the_watermark_on(workspace: Path) -> None:
@@ -129,9 +129,7 @@ def test_collect_refuses(workspace: Path, spoil: Callable[[], None], said: str) 
     spoil()
     assert said in refused(collect.main)
     assert RAW.read_bytes() == before
-    assert list(RAW.parent.iterdir()) == [workspace / RAW] or [p.name for p in RAW.parent.iterdir()] == [
-        "sales.parquet"
-    ]
+    assert [path.name for path in RAW.parent.iterdir()] == ["sales.parquet"]
 
 
 def test_a_row_without_a_day_is_quarantined_not_lost(workspace: Path) -> None:
@@ -206,18 +204,12 @@ def test_a_delivery_in_another_unit_breaks_a_budget(
 
 
 def test_every_single_month_of_the_real_data_keeps_the_budgets() -> None:
-    from conftest import sample
-
-    from hearth import tables
-
     contract = parse_contract(read_yaml(PROJECT / "data/contract.yaml"), "contract")
     rows = sample()
     months = pd.to_datetime(rows["date"]).dt.to_period("M")
     assert months.nunique() == 13
     for _, month in rows.groupby(months):
         frame = tables.conform(pa.Table.from_pandas(month, preserve_index=False), contract, "month")
-        from hearth.parquet import to_frame
-
         accepted = to_frame(frame)[(tables.reasons(to_frame(frame), contract) == "").to_numpy()]
         assert len(accepted) >= len(month) - 1
         validate.check_budgets(accepted, contract)
@@ -287,8 +279,6 @@ def test_a_misspelt_section_stops_every_stage(workspace: Path, stage: str) -> No
 
 
 def test_hearth_check_says_every_fault_at_once(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from hearth.cli import main
-
     Path("dvc.yaml").write_text("")
     assert main(["check"]) == 0
     set_param("leaves: .*", "leaves: many")

@@ -8,8 +8,12 @@ import pytest
 from conftest import Remade
 
 from hearth import bento
+from hearth.answering import Answers, ServiceParams
 from hearth.errors import Refusal
+from hearth.paths import MODEL, TEST
+from hearth.release import open_release
 from hearth.stages import package
+from hearth.storage import read_folder
 
 
 @pytest.fixture
@@ -39,12 +43,6 @@ def test_nothing_is_packaged_unless_the_gate_says_yes(inside: Path, tmp_path: Pa
 def test_a_bento_that_answers_otherwise_is_not_packaged(inside: Path) -> None:
     """The golden answers are the model's; a bento of another fit must not pass for it."""
     content = Path("models/house_prices.bento").read_bytes()
-    golden = [{"request": "{}", "answer": {"price": 1.0, "low": 1.0, "high": 1.0}}]
-    from hearth.answering import Answers, ServiceParams
-    from hearth.paths import MODEL, TEST
-    from hearth.release import open_release
-    from hearth.storage import read_folder
-
     answers = Answers(
         open_release(read_folder(MODEL), "model"), ServiceParams(batch_rows_max=10, body_bytes_max=10_000)
     )

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from hearth.errors import Refusal
-from hearth.strict import Day, Listed, Strict, nearest, parse
+from hearth.strict import Day, Listed, Strict, loads, nearest, parse
 
 
 class Inner(Strict):
@@ -129,3 +129,21 @@ def test_a_day_has_one_form_only(given: str) -> None:
 )  # fmt: skip
 def test_nearest_hints_at_one_word_or_lists_all(word: str, hint: str) -> None:
     assert nearest(word, ["learning_rate", "leaves"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands twice"),
+        (b"[" * 100_000, "maximum recursion depth exceeded"),
+        (b"{", "Expecting"),
+    ],
+)
+def test_json_that_readers_would_take_one_way_or_another_is_refused(text: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        loads(text)
+
+
+def test_good_json_is_read_as_it_stands() -> None:
+    assert loads('{"a": [1, 0.5, null], "b": {"a": true}}') == {"a": [1, 0.5, None], "b": {"a": True}}

@@ -6,7 +6,6 @@ Knows no HTTP server and no BentoML: the front of the service, its declared rout
 import datetime
 import json
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from pydantic import Field, ValidationError, create_model
 from hearth.release import Release
 from hearth.request import House, columns_of, request_model
 from hearth.rules import Columns
-from hearth.strict import Strict
+from hearth.strict import DoubledKeyError, Strict, loads
 
 ENTRIES_MAX = 50
 
@@ -59,6 +58,10 @@ class Answers:
         """Return the answer to the body of a /predict_batch request, in the same order; raise BadRequestError for a bad one."""
         houses = self._parse(body, self.houses)["houses"]
         return {"predictions": self._predict(houses, [f"houses.{place}." for place in range(len(houses))])}
+
+    def columns(self, body: bytes) -> Columns:
+        """Return the house in a /predict body as columns of one row; raise BadRequestError for a bad one."""
+        return columns_of([self._parse(body, self.house)], self.contract, self.release.facts.as_of)
 
     def model(self) -> dict[str, Any]:
         """Return what is served: the manifest's version, facts and files, and what the caller had told."""
@@ -132,25 +135,11 @@ def _breach(entries: list[dict[str, Any]]) -> BadRequestError:
 def _check_json(body: bytes) -> None:
     """Refuse what pydantic's parser would let pass: a key that stands twice (it takes the last) and NaN."""
     try:
-        json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except BadRequestError:
-        raise
-    except (ValueError, RecursionError):
+        loads(body)
+    except DoubledKeyError as error:
+        raise _breach([{"field": error.key, "value": None, "expected": "each field once"}]) from None
+    except ValueError:
         raise BadRequestError(400, "the body is not good JSON") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        doubled = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise BadRequestError(
-            422, "the request breaks the contract", [{"field": doubled, "value": None, "expected": "each field once"}]
-        )
-    return found
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(name)
 
 
 def _short(value: Any) -> Any:

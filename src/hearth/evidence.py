@@ -16,10 +16,8 @@ from hearth.scoring import Floats, coverage, mdape, rmse_log, rounded, scores
 from hearth.slices import Bootstrap, fifths
 from hearth.strict import Listed, Strict
 
-PROVEN = (
-    "rmse_log",
-    "mdape",
-)  # the metrics in which the gate wants a proof; the mean error in money is told beside them
+# The metrics in which the gate wants a proof; the mean error in money is told beside them.
+PROVEN = ("rmse_log", "mdape")
 
 
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:

@@ -19,9 +19,9 @@ from pydantic import Field, ValidationError
 
 from hearth.contract import Contract, parse_contract
 from hearth.errors import Refusal
-from hearth.features import FeatureParams, compute, feature_names
+from hearth.features import FeatureParams, Floats, compute, feature_names
 from hearth.rules import Columns
-from hearth.strict import Strict
+from hearth.strict import Strict, loads
 
 FORMAT = "hearth-model-1"
 MANIFEST, GRAPH, CONTRACT = "manifest.json", "model.onnx", "contract.yaml"
@@ -96,9 +96,9 @@ def verify(files: Mapping[str, bytes], where: str) -> Manifest:
     if MANIFEST not in files:
         raise Refusal(f"{where} has no {MANIFEST}; it is no release. `dvc checkout` brings back the last good one.")
     try:
-        document = json.loads(files[MANIFEST], parse_constant=_no_constant)
+        document = loads(files[MANIFEST])
         manifest = Manifest.model_validate_json(files[MANIFEST])
-    except (ValueError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
+    except ValueError as error:  # pydantic's ValidationError is a ValueError
         reason = str(error).splitlines()[-2 if isinstance(error, ValidationError) else 0].strip()
         raise Refusal(f"{where}/{MANIFEST} is no manifest of this code ({reason}); "
                       "`dvc checkout` brings back the last good one.") from None  # fmt: skip
@@ -119,10 +119,6 @@ def verify(files: Mapping[str, bytes], where: str) -> Manifest:
     return manifest
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
 class Release:
     """Price houses with a verified release."""
 
@@ -138,12 +134,15 @@ class Release:
                 "The model was trained on other features than this code computes; use the code of its commit."
             )
 
-    def log_price(self, columns: Columns) -> NDArray[np.float64]:
-        """Return predicted log prices (n_rows,); days after the horizon count as the horizon."""
+    def inputs(self, columns: Columns) -> Floats:
+        """Return the model's inputs (n_rows, n_features); days after the horizon count as the horizon."""
         time = self.contract.time.name
         known = dict(columns) | {time: np.minimum(columns[time], np.datetime64(self.facts.horizon))}
-        inputs = compute(known, self.contract, self.facts.recipe)
-        return np.asarray(self._session.run(None, {"features": inputs})[0][:, 0], dtype=np.float64)
+        return compute(known, self.contract, self.facts.recipe)
+
+    def log_price(self, columns: Columns) -> NDArray[np.float64]:
+        """Return predicted log prices (n_rows,)."""
+        return np.asarray(self._session.run(None, {"features": self.inputs(columns)})[0][:, 0], dtype=np.float64)
 
     def predict(self, columns: Columns) -> Prediction:
         """Return prices with intervals; the target's unit decides the rounding."""

@@ -80,3 +80,19 @@ def columns_of(houses: list[dict[str, Any]], contract: Contract, as_of: datetime
     time = contract.time.name
     columns[time] = np.array([house[time] or as_of for house in houses], dtype="datetime64[D]")
     return columns
+
+
+def requests_of(columns: Columns, contract: Contract) -> list[dict[str, Any]]:
+    """Return each row as the JSON object of a request: the features, and the time if the columns have it."""
+    known = [column for column in (contract.time, *contract.features) if column.name in columns]
+    rows = range(len(columns[known[0].name]))
+    return [{column.name: _json_value(columns[column.name][row], column) for column in known} for row in rows]
+
+
+def _json_value(value: Any, column: Column) -> Any:
+    if value is None or value != value:
+        return None
+    if column.categories:
+        return type(column.categories[0])(value)
+    kinds: dict[str, Any] = {"integer": int, "number": float, "boolean": bool, "date": str}
+    return kinds[column.type](value)

@@ -15,6 +15,7 @@ from typing import IO, Any
 import yaml
 
 from hearth.errors import Refusal
+from hearth.strict import loads
 
 
 def read_bytes(path: Path) -> bytes:
@@ -55,8 +56,8 @@ def read_yaml(path: Path) -> Any:
 def read_json(path: Path) -> Any:
     """Return the value in a JSON file; refuse what does not parse, NaN and infinities included."""
     try:
-        return json.loads(read_bytes(path), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        return loads(read_bytes(path), parse_float=_finite)
+    except ValueError as error:
         raise Refusal(f"{path} is not good JSON ({error}); `dvc checkout` brings back the last good one.") from None
 
 
@@ -136,16 +137,3 @@ def _finite(text: str) -> float:
     if math.isinf(number := float(text)):
         raise ValueError(f"{text} is beyond all floats")
     return number
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} stands twice")
-        found[key] = value
-    return found
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")

@@ -1,8 +1,10 @@
 """Parse a mapping from a file into a frozen class, or say which key is wrong and why."""
 
 import datetime
+import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
@@ -48,6 +50,34 @@ def parse(kind: type[Section], values: object, where: str) -> Section:
     except ValidationError as error:
         found = [_sentence(dict(entry), kind, where) for entry in error.errors(include_url=False)]
         raise Refusal("\n".join(found)) from None
+
+
+class DoubledKeyError(ValueError):
+    """Say which key of a JSON object stands twice; JSON's own readers take the last."""
+
+    def __init__(self, key: str) -> None:
+        """Keep the key."""
+        super().__init__(f"the key {key!r} stands twice")
+        self.key = key
+
+
+def loads(text: bytes | str, parse_float: Callable[[str], float] = float) -> Any:
+    """Return the value in a JSON text; raise ValueError also for NaN, doubled keys and what is nested too deeply."""
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_float=parse_float, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise DoubledKeyError(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def nearest(word: str, known: list[str]) -> str:

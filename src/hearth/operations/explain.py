@@ -12,14 +12,13 @@ import numpy as np
 
 from hearth import parquet
 from hearth.answering import Answers, BadRequestError, ServiceParams
-from hearth.contract import Column, Contract
+from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.explanation import Contribution, adds_up, explain, typical
-from hearth.features import compute
 from hearth.params import section
 from hearth.paths import MODEL, TEST, TRAIN
 from hearth.release import Release, open_release
-from hearth.request import columns_of
+from hearth.request import requests_of
 from hearth.rules import Columns
 from hearth.storage import read_bytes, read_folder
 
@@ -59,20 +58,19 @@ def followed(release: Release, body: bytes, where: str, reference: Columns) -> d
     """Return all that is told about the house in a request's body, ready for JSON; refuse a bad one in the service's words."""
     answers = Answers(release, section("service", ServiceParams))
     try:
-        answer = answers.predict(body)
+        answer, columns = answers.predict(body), answers.columns(body)
     except BadRequestError as bad:
         raise Refusal("\n".join(_faults(bad, where))) from None
-    columns = columns_of([answers.house.model_validate_json(body).model_dump()], release.contract, release.facts.as_of)
     found = explain(release, columns, reference)
     if not adds_up(found) or found.price != answer["price"]:
         raise Refusal(f"{where}: the contributions do not add up to the price {answer['price']:,.10g} of {MODEL}; "
                       "do not trust either, `make test` says what is broken.")  # fmt: skip
     return {
-        "house": _plain(columns, release.contract),
+        "house": requests_of(columns, release.contract)[0],
         "checks": {c.name: bool(c.compiled.holds(columns)[0]) for c in release.contract.checks
                    if c.compiled.names <= columns.keys()},
         "inputs": _inputs(release, columns),
-        "typical": _plain(_today(reference, release), release.contract),
+        "typical": requests_of(_today(reference, release), release.contract)[0],
         **asdict(found),
         "unit": release.contract.target.unit,
         "level": release.facts.level,
@@ -87,23 +85,8 @@ def _row(place: int, contract: Contract) -> tuple[str, bytes, float]:
     if not 0 <= place < len(table):
         raise Refusal(f"{TEST} has no row {place}, wanted 0 to {len(table) - 1}; give --row one of these.")
     columns = parquet.columns_of(table.iloc[[place]])
-    body = json.dumps(_plain(columns, contract)).encode()
+    body = json.dumps(requests_of(columns, contract)[0]).encode()
     return f"row {place} of {TEST}", body, float(columns[contract.target.name][0])
-
-
-def _plain(columns: Columns, contract: Contract) -> dict[str, Any]:
-    """Return one row's features, and its time if it has one, as JSON holds them."""
-    known = [column for column in (contract.time, *contract.features) if column.name in columns]
-    return {column.name: _value(columns[column.name][0], column) for column in known}
-
-
-def _value(value: Any, column: Column) -> Any:
-    if value is None or value != value:
-        return None
-    if column.categories:
-        return type(column.categories[0])(value)
-    kinds: dict[str, Any] = {"integer": int, "number": float, "boolean": bool, "date": str}
-    return kinds[column.type](value)
 
 
 def _today(reference: Columns, release: Release) -> Columns:
@@ -111,10 +94,8 @@ def _today(reference: Columns, release: Release) -> Columns:
 
 
 def _inputs(release: Release, columns: Columns) -> dict[str, float | None]:
-    """Return the model's inputs by name; days after the horizon count as the horizon, as in the release."""
-    time = release.contract.time.name
-    known = dict(columns) | {time: np.minimum(columns[time], np.datetime64(release.facts.horizon))}
-    values = compute(known, release.contract, release.facts.recipe)[0].astype(np.float64).tolist()
+    """Return the model's inputs by name."""
+    values = release.inputs(columns)[0].astype(np.float64).tolist()
     return {name: None if value != value else value for name, value in zip(release.facts.features, values, strict=True)}
 
 

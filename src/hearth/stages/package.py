@@ -10,9 +10,10 @@ from hearth.answering import Answers, ServiceParams
 from hearth.bento import MODULES, build, served
 from hearth.errors import Refusal
 from hearth.params import section
-from hearth.parquet import read_frame
+from hearth.parquet import columns_of, read_frame
 from hearth.paths import BENTO, GATE, METRICS, MODEL, SERVE_LOCK, TEST
 from hearth.release import open_release
+from hearth.request import requests_of
 from hearth.stages import run
 from hearth.storage import read_bytes, read_folder, read_json, write_bytes
 
@@ -61,12 +62,9 @@ def golden_cases(answers: Answers, test: Path) -> list[dict[str, Any]]:
     """Return requests made from test rows, evenly spread, and the model's own answers to them."""
     rows = read_frame(test)
     chosen = rows.iloc[:: max(1, len(rows) // GOLDEN_ROWS)].head(GOLDEN_ROWS)
-    names = [column.name for column in (*answers.contract.features, answers.contract.time)]
-    requests = json.loads(chosen[names].to_json(orient="records", date_format="iso"))
     cases = []
-    for request in requests:
-        day = answers.contract.time.name
-        body = json.dumps(request | {day: request[day][:10]}, sort_keys=True)
+    for request in requests_of(columns_of(chosen), answers.contract):
+        body = json.dumps(request, sort_keys=True)
         answer = answers.predict(body.encode())
         cases.append({"request": body, "answer": {key: answer[key] for key in COMPARED}})
     return cases
