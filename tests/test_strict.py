@@ -1,6 +1,7 @@
 """Test that a section of a file is read strictly, and that a refusal names the place, the value and the wish."""
 
 import datetime
+from functools import cached_property
 from typing import Annotated, Any
 
 import pytest
@@ -147,3 +148,17 @@ def test_json_that_readers_would_take_one_way_or_another_is_refused(text: bytes,
 
 def test_good_json_is_read_as_it_stands() -> None:
     assert loads('{"a": [1, 0.5, null], "b": {"a": true}}') == {"a": [1, 0.5, None], "b": {"a": True}}
+
+
+def test_a_copy_forgets_what_was_worked_out_from_the_old_fields() -> None:
+    class Doubling(Outer):
+        @cached_property
+        def double(self) -> int:
+            return 2 * self.trees
+
+    first = Doubling(trees=3)
+    assert first.double == 6
+    for deep in (False, True):
+        other = first.model_copy(update={"trees": 5}, deep=deep)
+        assert (other.trees, other.double) == (5, 10)
+    assert first.double == 6
