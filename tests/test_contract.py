@@ -4,10 +4,13 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from samples import changed, contract, document
 
-from hearth.contract import Contract, parse_contract
+from hearth.contract import Contract, on_grid, parse_contract
 from hearth.errors import Refusal
 
 Edit = Callable[[dict[str, Any]], object]
@@ -216,3 +219,26 @@ def test_a_rule_over_texts_is_refused() -> None:
         values["checks"]["area_parts_sum"].update(rule="zipcode > 1")
 
     assert "names 'zipcode', whose categories are texts" in refused(texts)
+
+
+@given(
+    st.floats(allow_nan=False) | st.integers(-(10**18), 10**18) | st.sampled_from([0.75, 1.2, 1e308, 3, True]),
+    st.sampled_from([0.1, 0.25, 1, 3, 1e-5, 1e-300]),
+)
+def test_a_number_stands_on_the_grid_where_its_array_does(value: float, step: float) -> None:
+    with np.errstate(over="ignore"):
+        assert on_grid(value, step) is bool(on_grid(np.array([value]), step)[0])
+
+
+def test_the_grid_takes_the_rounding_of_a_division_and_no_more() -> None:
+    assert on_grid(1.2, 0.1)
+    assert on_grid(-7.25, 0.25)
+    assert not on_grid(1.2000001, 0.1)
+    assert not on_grid(float("inf"), 0.25)
+
+
+def test_the_features_are_told_apart_by_what_an_array_of_them_holds() -> None:
+    known = changed({"grade": {"nullable": True}, "waterfront": {"nullable": False}})
+    assert (known.kinds.labels, known.kinds.flags) == (("zipcode",), ("waterfront",))
+    assert set(known.kinds.numbers) == {column.name for column in known.features} - {"zipcode"}
+    assert changed({"waterfront": {"nullable": True}}).kinds.flags == ()

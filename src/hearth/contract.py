@@ -5,7 +5,9 @@ Everything that has to agree on this is derived from a `Contract`: the table sch
 """
 
 import datetime
+import math
 from collections import Counter
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -25,6 +27,9 @@ Text = Annotated[str, Field(min_length=1)]
 
 def on_grid(values: Any, step: float) -> Any:
     """Return whether values, a number or an array, are multiples of a step, within the rounding of a division."""
+    if isinstance(values, (int, float)):  # one request's number: the same without a detour through arrays
+        count = float(values) / step
+        return math.isfinite(count) and abs(math.remainder(count, 1.0)) < GRID
     steps = np.asarray(values, dtype=np.float64) / step
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         return np.abs(steps - np.round(steps)) < GRID
@@ -84,6 +89,11 @@ class Column(Strict):
             raise ValueError(f"an example that the column accepts ({self.expected}), not {self.example!r}")
         return self
 
+    @cached_property
+    def places(self) -> dict[int | str, int]:
+        """Return each category's place in the contract."""
+        return {category: place for place, category in enumerate(self.categories)}
+
     def accepts(self, value: object) -> bool:
         """Return whether a value has the column's type and keeps its bounds, its step and its categories."""
         if self.categories:
@@ -139,6 +149,15 @@ class Check(Strict):
         return compile_rule(self.rule)
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """Hold names of features: all that are numbers, those of them that are true or false, and the categories."""
+
+    numbers: tuple[str, ...]
+    flags: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
 class Contract(Strict):
     """Hold the columns in the table's order and the checks."""
 
@@ -180,21 +199,28 @@ class Contract(Strict):
     def _by_name(self) -> dict[str, Column]:
         return {column.name: column for column in self.columns}
 
+    @cached_property
+    def kinds(self) -> Kinds:
+        """Return the names of the features by what an array of them holds."""
+        numbers = tuple(column.name for column in self.features if not column.categories)
+        flags = tuple(c.name for c in self.features if c.type == "boolean" and not c.nullable)
+        return Kinds(numbers, flags, tuple(column.name for column in self.features if column.categories))
+
     def of(self, *roles: Role) -> tuple[Column, ...]:
         """Return the columns with one of these roles, in the table's order."""
         return tuple(column for column in self.columns if column.role in roles)
 
-    @property
+    @cached_property
     def features(self) -> tuple[Column, ...]:
         """Return the columns that a model may use and that a request gives."""
         return self.of("feature")
 
-    @property
+    @cached_property
     def time(self) -> Column:
         """Return the column that says when."""
         return self.of("time")[0]
 
-    @property
+    @cached_property
     def target(self) -> Column:
         """Return the column that is predicted."""
         return self.of("target")[0]
