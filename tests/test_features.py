@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from samples import changed, columns, contract, houses, recipe, sales
 
 from hearth.errors import Refusal
-from hearth.features import DERIVED, Derived, compute, derived, distance_km, feature_names
+from hearth.features import (
+    DERIVED,
+    EARTH_RADIUS_KM,
+    Derived,
+    FeatureParams,
+    Place,
+    compute,
+    derived,
+    distance_km,
+    feature_names,
+)
 from hearth.parquet import columns_of, to_frame
 from hearth.request import columns_of as columns_of_request
 from hearth.rules import Columns
@@ -144,6 +154,55 @@ def test_order_and_company_of_rows_do_not_matter(places: list[int]) -> None:
     rows = np.array(places)
     found = compute(taken(MANY, rows), contract(), recipe())
     assert found.tobytes() == compute(MANY, contract(), recipe())[rows].tobytes()
+
+
+def plainly(known: Columns, made: FeatureParams) -> np.ndarray:
+    """Return the inputs as they are defined: a column for each, stacked, and a distance for each centre by itself."""
+    parts: list[np.ndarray] = []
+    for column in contract().features:
+        values = known[column.name]
+        places = {category: place for place, category in enumerate(column.categories)}
+        parts.append(np.array([places.get(v, np.nan) for v in values.tolist()]) if column.categories else values)
+    for name in made.derived:
+        feature = DERIVED[name]
+        inputs = {column: known[column] for column in feature.columns}
+        if name == "km_to_centres":
+            parts += [haversine(known["lat"], known["long"], place) for _, place in sorted(made.centres.items())]
+        elif name == "market_days":
+            parts.append((known["date"] - np.datetime64(made.day_zero)).astype(np.float64))
+        else:
+            parts.append(feature.function(**inputs))
+    return np.column_stack(parts).astype(np.float32)
+
+
+def haversine(lat: np.ndarray, long: np.ndarray, place: Place) -> np.ndarray:
+    rise = np.sin(np.radians(lat - place.lat) / 2) ** 2
+    run = np.cos(np.radians(lat)) * np.cos(np.radians(place.lat)) * np.sin(np.radians(long - place.long) / 2) ** 2
+    return np.asarray(2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(rise + run)))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 200])
+def test_inputs_are_those_of_one_column_at_a_time_bit_for_bit(rows: int) -> None:
+    """A model's bytes depend on them: what is faster may not be another number."""
+    known = columns(rows, seed=11)
+    found = compute(known, contract(), recipe())
+    assert found.flags.c_contiguous
+    assert found.tobytes() == plainly(known, recipe()).tobytes()
+
+
+def test_a_table_without_rows_has_inputs_without_rows() -> None:
+    names = feature_names(contract(), recipe())
+    assert compute(taken(MANY, np.array([], dtype=int)), contract(), recipe()).shape == (0, len(names))
+
+
+def test_a_copied_recipe_measures_to_its_own_centres() -> None:
+    """The centres are prepared once; a copy with others must not keep them."""
+    first = recipe()
+    compute(MANY, contract(), first)
+    other = first.model_copy(update={"centres": {"x": Place(lat=47.0, long=-121.0)}})
+    assert compute(MANY, contract(), other)[:, -1].tolist() == (
+        haversine(MANY["lat"], MANY["long"], other.centres["x"]).astype(np.float32).tolist()
+    )
 
 
 def test_the_columns_are_left_as_they_are() -> None:
