@@ -1,8 +1,10 @@
 """Test the small language of the contract's rules: what it says, and everything that it refuses to say."""
 
+import datetime
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hearth.rules import compile_rule, year
@@ -196,3 +198,89 @@ def test_the_refusal_of_an_operator_shows_it(rule: str, part: str) -> None:
 def test_a_rule_without_a_column_is_refused() -> None:
     with pytest.raises(ValueError, match="names none"):
         compile_rule("1 == 1")
+
+
+# One row of plain cells
+
+CELLS = st.sampled_from(
+    [0, 1, -1, 2, 3, 0.5, -0.0, 1e308, -1e308, 2**53 + 1, 10**20, True, False, None, np.nan, np.inf, -np.inf]
+)
+DAYS = st.sampled_from(
+    [None, *(datetime.date(year, month, 1) for year in (1, 1969, 1970, 2014, 9999) for month in (1, 12))]
+)
+NUMBERS = st.recursive(
+    st.sampled_from(["a", "b", "c", "0", "1", "2.5", "9007199254740993", "year(d)"]),
+    lambda inner: (
+        st.builds("({} {} {})".format, inner, st.sampled_from("+-*/"), inner) | st.builds("-{}".format, inner)
+    ),
+    max_leaves=4,
+)
+RULES = st.recursive(
+    st.builds("{} {} {}".format, NUMBERS, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), NUMBERS),
+    lambda inner: (
+        st.builds("({} {} {})".format, inner, st.sampled_from(["and", "or"]), inner) | st.builds("not {}".format, inner)
+    ),
+    max_leaves=5,
+).filter(lambda text: any(name in text for name in ("a ", "b ", "c ", "a)", "b)", "c)", "d")))
+
+
+def column(cells: list[object], dtype: str) -> np.ndarray:
+    """Return cells as the contract's columns hold them: truths as truths where none is empty, else numbers."""
+    if dtype == "float64" and all(isinstance(cell, bool) for cell in cells):
+        return np.array(cells)
+    return np.array(cells, dtype=dtype)
+
+
+@settings(max_examples=500, deadline=None)
+@given(RULES, st.lists(st.tuples(CELLS, CELLS, CELLS, DAYS), min_size=1, max_size=4))
+@example("a / b > 1 and 1 == 1", [(1, 0, 0, None), (0, 0, 0, None), (1, -0.0, 0, None)])
+@example("not 1 == 1 or a == 1", [(2, 0, 0, None), (1, 0, 0, None)])
+@example("a + b == 2", [(True, True, 0, None)])
+@example("a * a - a * a == 0", [(1e308, 0, 0, None)])
+@example("b == 0 or a / b > 2", [(5, 0, 0, None), (5, 2, 0, None), (None, 0, 0, None)])
+@example("a == 9007199254740993", [(2**53 + 1, 0, 0, None), (2**53, 0, 0, None)])
+def test_a_row_of_plain_cells_breaks_a_rule_where_its_columns_do(text: str, rows: list[tuple[object, ...]]) -> None:
+    try:
+        rule = compile_rule(text)
+    except ValueError:  # such as a rule over no column
+        return
+    columns = {name: column(list(cells), "datetime64[D]" if name == "d" else "float64")
+               for name, cells in zip("abcd", zip(*rows, strict=True), strict=True)}  # fmt: skip
+    try:
+        found = rule.broken(columns).tolist()
+    except ZeroDivisionError:  # between two numbers of the rule itself, for any row
+        return
+    assert [rule.breaks(dict(zip("abcd", row, strict=True))) for row in rows] == found
+
+
+def test_the_cells_above_break_some_rules_and_hold_others() -> None:
+    rule = compile_rule("year(d) >= a or not b / c < 2")
+    day = datetime.date(2014, 12, 31)
+    assert not rule.breaks({"a": 2014, "b": 1, "c": 1, "d": day})
+    assert rule.breaks({"a": 2015, "b": 1, "c": 1, "d": day})
+    assert not rule.breaks({"a": 2015, "b": 1, "c": 0, "d": day})  # 1 / 0 is infinity, as in a column
+    assert not rule.breaks({"a": 2015, "b": 1, "c": 1, "d": None})
+    assert not rule.breaks({"a": np.nan, "b": 1, "c": 1, "d": day})
+
+
+def test_truths_count_as_one_and_nought() -> None:
+    """A table holds them as numbers, a request as truths; between truths numpy takes `+` for `or` and refuses `-`."""
+    truths = {"a": np.array([T, T, F]), "b": np.array([T, F, F])}
+    assert compile_rule("a + b == 2").holds(truths).tolist() == [T, F, F]
+    assert compile_rule("a - b == 1").holds(truths).tolist() == [F, T, F]
+
+
+def test_not_before_numbers_alone_is_pythons() -> None:
+    assert holds("not 1 == 1 or a == 1", a=[1, 2]) == [T, F]
+    assert holds("not 1 == 2 and a == 1", a=[1, 2]) == [T, F]
+
+
+@pytest.mark.parametrize("rule", ["a == 1" + "0" * 400, "a < 1e999 + " + "9" * 400])
+def test_a_number_that_no_float_holds_is_refused(rule: str) -> None:
+    with pytest.raises(ValueError, match=r"^a rule with numbers below 1e308"):
+        compile_rule(rule)
+
+
+def test_a_name_that_no_function_can_take_is_refused_as_a_value_error() -> None:
+    with pytest.raises(ValueError, match="does not parse"):
+        compile_rule("__debug__ == 1")

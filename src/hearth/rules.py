@@ -1,13 +1,14 @@
-"""Compile a rule of the contract, such as `a + b == c or d == 0`, into a function of columns.
+"""Compile a rule of the contract, such as `a + b == c or d == 0`, into a function of columns and one of a single row.
 
-The language is a small part of Python's expressions, checked node by node before it is compiled; it works on numpy
-columns of any length, so one rule serves the table of a delivery and the single row of a request.
+The language is a small part of Python's expressions, checked node by node before it is compiled; it computes in
+float64, with true as 1. Both functions come from the same tree: numpy columns of any length serve the table of a
+delivery, plain cells the single row of a request, for which ten operations on arrays would cost more than the model.
 """
 
 import ast
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import CodeType
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,17 @@ Columns = Mapping[str, NDArray[Any]]
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_YEARS = np.dtype("datetime64[Y]")  # read once; numpy would parse the text in each call
 LENGTH_MAX = 500  # Python's own parser fails on what is nested deeply, in more than one way
 
 
 def year(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """Return the calendar year of each day."""
-    return days.astype("datetime64[Y]").astype(np.int64) + 1970
+    return days.astype(_YEARS).astype(np.int64) + 1970
 
 
 FUNCTIONS = {"year": year}
+_OF_ONE = {"year": lambda day: float(day.year)}  # the same for a datetime.date
 
 
 @dataclass(frozen=True)
@@ -35,24 +38,54 @@ class Rule:
     text: str
     names: frozenset[str]
     days: frozenset[str]  # those of the names that stand in year()
-    code: CodeType
+    order: tuple[str, ...]  # of the names, as the functions' arguments
+    of_columns: Callable[..., Any] = field(compare=False)
+    of_cells: Callable[..., bool] = field(compare=False)
 
     def holds(self, columns: Columns) -> NDArray[np.bool_]:
         """Return for each row whether all cells that the rule reads are filled and the rule holds."""
-        scope = {name: columns[name] for name in self.names}
-        found = np.asarray(eval(self.code, {"__builtins__": {}, **FUNCTIONS}, scope), dtype=bool)
-        return found & self._filled(columns)
+        return self._filled(columns) & self._found(columns)
 
     def broken(self, columns: Columns) -> NDArray[np.bool_]:
         """Return for each row whether it breaks the rule; an empty cell breaks none, the contract judges it by itself."""
-        return self._filled(columns) & ~self.holds(columns)
+        return self._filled(columns) & ~self._found(columns)
+
+    def breaks(self, cells: Mapping[str, Any]) -> bool:
+        """Return what broken() does for one row of plain cells: numbers, a datetime.date in year(), None for empty."""
+        given = [cells[name] for name in self.order]
+        if any(cell is None or cell != cell for cell in given):  # only NaN differs from itself
+            return False
+        try:
+            return not self.of_cells(*[cell if isinstance(cell, datetime.date) else float(cell) for cell in given])
+        except ZeroDivisionError:  # numpy goes on with infinity or NaN, Python does not
+            return bool(self.broken({name: _column(cells[name]) for name in self.order})[0])
+
+    def _found(self, columns: Columns) -> NDArray[np.bool_]:
+        with np.errstate(all="ignore"):  # infinity and NaN compare as they do, and a rule may divide by an empty cell
+            return np.asarray(self.of_columns(*[_numbers(columns[name]) for name in self.order]), dtype=bool)
 
     def _filled(self, columns: Columns) -> NDArray[np.bool_]:
-        empty = [columns[name] != columns[name] for name in self.names if columns[name].dtype.kind in "fM"]
-        filled = np.ones(len(columns[min(self.names)]), dtype=bool)
-        for cells in empty:  # only NaN and NaT differ from themselves
-            filled &= ~cells
+        filled = np.ones(len(columns[self.order[0]]), dtype=bool)
+        for cells in (columns[name] for name in self.order):
+            if cells.dtype.kind in "fM":
+                filled &= cells == cells  # only NaN and NaT differ from themselves
         return filled
+
+
+def _numbers(cells: NDArray[Any]) -> NDArray[Any]:
+    """Return truths and whole numbers as float64: numpy would take `+` between truths as `or`, and wrap beyond 64 bits."""
+    return cells.astype(np.float64) if cells.dtype.kind in "biu" else cells
+
+
+def _column(cell: Any) -> NDArray[Any]:
+    return np.array([cell], dtype="datetime64[D]" if isinstance(cell, datetime.date) else np.float64)
+
+
+class _InFloats(ast.NodeTransformer):
+    """Turn each number into a float, so that no whole number is compared or multiplied beyond what a float holds."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return ast.Constant(float(node.value))  # type: ignore[arg-type]  # _kind() let numbers only through
 
 
 class _Vectorized(ast.NodeTransformer):
@@ -68,7 +101,9 @@ class _Vectorized(ast.NodeTransformer):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         operand: ast.expr = self.visit(node.operand)
-        return ast.UnaryOp(op=ast.Invert() if isinstance(node.op, ast.Not) else node.op, operand=operand)
+        if isinstance(node.op, ast.Not):  # not `~`, which makes -2 of the True that `1 == 1` is
+            return ast.Compare(left=operand, ops=[ast.Eq()], comparators=[ast.Constant(False)])
+        return ast.UnaryOp(op=node.op, operand=operand)
 
 
 def compile_rule(text: str) -> Rule:
@@ -78,9 +113,15 @@ def compile_rule(text: str) -> Rule:
             f"a rule of at most {LENGTH_MAX} characters; {text[:20]!r}... has {len(text):,} and does not parse"
         )
     try:
-        tree = ast.parse(text, mode="eval")
+        return _compiled(text)
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(f"a rule such as 'a + b == c'; {text!r} does not parse ({error})") from None
+    except OverflowError:
+        raise ValueError(f"a rule with numbers below 1e308; {text!r} has a larger one") from None
+
+
+def _compiled(text: str) -> Rule:
+    tree = ast.parse(text, mode="eval")
     names: set[str] = set()
     if _kind(tree.body, names) != "truth":
         raise ValueError(f"a rule that is true or false; {text!r} is neither")
@@ -88,10 +129,19 @@ def compile_rule(text: str) -> Rule:
         raise ValueError(f"a rule over at least one column; {text!r} names none")
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     days = {argument.id for call in calls for argument in call.args if isinstance(argument, ast.Name)}
-    whole = ast.fix_missing_locations(_Vectorized().visit(tree))
-    return Rule(
-        text=text, names=frozenset(names), days=frozenset(days), code=compile(whole, "<rule of the contract>", "eval")
-    )
+    order = tuple(sorted(names))
+    body = _InFloats().visit(tree.body)
+    of_cells = _function(order, body, _OF_ONE)  # before the tree is changed for columns
+    of_columns = _function(order, _Vectorized().visit(body), FUNCTIONS)
+    return Rule(text, frozenset(names), frozenset(days), order, of_columns, of_cells)
+
+
+def _function(arguments: tuple[str, ...], body: ast.expr, scope: Mapping[str, Any]) -> Callable[..., Any]:
+    named = [ast.arg(arg=name) for name in arguments]
+    taken = ast.arguments(posonlyargs=[], args=named, kwonlyargs=[], kw_defaults=[], defaults=[])
+    whole = ast.fix_missing_locations(ast.Expression(ast.Lambda(args=taken, body=body)))
+    found: Callable[..., Any] = eval(compile(whole, "<rule of the contract>", "eval"), {"__builtins__": {}, **scope})
+    return found
 
 
 def _kind(node: ast.expr, names: set[str]) -> str:
