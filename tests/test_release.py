@@ -4,13 +4,15 @@ import copy
 import datetime
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
 import onnxruntime
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from samples import CONTRACT_BYTES, changed, columns, contract, facts, fitted, graph, recipe, release, release_files
 
 import hearth.release
@@ -345,6 +347,60 @@ def test_a_value_outside_the_training_rows_is_warned_of_in_its_row_only(name: st
     assert "is outside the training data" in found[1][0]
     known[name][1] = edge
     assert release().warnings(known) == [[], [], []]
+
+
+def told_one_by_one(known: Mapping[str, np.ndarray]) -> list[list[str]]:
+    """Return the warnings as they are defined: column by column in the order of the ranges, then the day."""
+    said: list[list[str]] = [[] for _ in known["date"]]
+    stated = release().facts
+    for row, day in enumerate(known["date"]):
+        for name, bounds in stated.ranges.items():
+            value = float(known[name][row])
+            if value < bounds.minimum or value > bounds.maximum:
+                said[row].append(
+                    f"{name}: {value:.10g} is outside the training data, {bounds.minimum:.10g} to {bounds.maximum:.10g}"
+                )
+        if day > np.datetime64(stated.horizon):
+            said[row].append(
+                f"date: {day} is after {HORIZON}, the last day that was validated; the price is that of the last validated day"
+            )
+        if day < np.datetime64(stated.first_day):
+            said[row].append(f"date: {day} is before {stated.first_day}, the first day of the training data")
+    return said
+
+
+RANGED = [*facts().ranges, "date"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(RANGED), st.sampled_from([-1e9, 0, 1e9, np.nan])),
+        max_size=8,
+    )
+)
+def test_warnings_are_those_of_one_comparison_at_a_time(changes: list[tuple[int, str, float]]) -> None:
+    known = {
+        name: values.copy() if name == "date" else values.astype(np.float64)
+        for name, values in on("2015-01-01").items()
+    }
+    for row, name, value in changes:
+        known[name][row] = np.datetime64("NaT") if np.isnan(value) and name == "date" else value if name != "date" else (
+            np.datetime64("2015-01-01") + np.timedelta64(int(value / 1e6), "D"))  # fmt: skip
+    expected = told_one_by_one(known)
+    assert release().warnings(known) == expected
+    rows = [{name: values[row : row + 1] for name, values in known.items()} for row in range(3)]
+    assert [release().warnings(row)[0] for row in rows] == expected
+
+
+def test_a_model_without_ranges_warns_of_days_only() -> None:
+    bare = open_release(release_files(ranges={}), FOLDER)
+    assert bare.warnings(on("2015-01-01") | {"sqft_lot": np.full(3, 1e12)}) == [[], [], []]
+    assert [len(said) for said in bare.warnings(on("2000-01-01"))] == [1, 1, 1]
+
+
+def test_no_rows_have_no_warnings() -> None:
+    assert release().warnings({name: values[:0] for name, values in columns(3).items()}) == []
 
 
 def test_a_missing_value_is_not_called_outside() -> None:
