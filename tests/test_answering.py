@@ -4,18 +4,20 @@ import datetime
 import json
 import math
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import DAYS, FIRST_DAY, SERVICE, ask, changed, contract, facts, graph, houses, release
+from samples import DAYS, FIRST_DAY, SERVICE, answers, ask, changed, contract, facts, graph, houses, release
 
-from hearth.answering import Answers, BadRequestError, ServiceParams
+import hearth.answering
+from hearth.answering import Answers, BadRequestError, ServiceParams, _check_json
 from hearth.errors import Refusal
 from hearth.release import Prediction, Release
-from hearth.request import columns_of
+from hearth.request import House, columns_of
 from hearth.strict import parse
 
 HOUSE = houses(1)[0]
@@ -399,3 +401,136 @@ def test_a_refusal_is_not_much_longer_than_its_request() -> None:
 
 def test_a_refusal_is_a_json_document_even_for_infinity() -> None:
     json.dumps(ask(b'{"lat": 1e400}')[1], allow_nan=False)
+
+
+# Reading once
+
+
+class TwiceRead(Answers):
+    """Answer as if each body were read by the strict reader first."""
+
+    def _parse(self, body: bytes, kind: type[House]) -> dict[str, Any]:
+        _check_json(body)
+        return super()._parse(body, kind)
+
+
+ODD = changed({
+    "zipcode": {"categories": ["a", "b:c", '"lat": 1'], "example": "a", "nullable": True},
+    "houses": {"type": "number", "unit": "one", "role": "feature", "meaning": "Has no bound.", "nullable": True},
+    "count": {"type": "integer", "unit": "one", "role": "feature", "meaning": "Has none either.", "nullable": True},
+})  # fmt: skip
+TOKENS = [b"NaN", b"-Infinity", b"1e400", b"9" * 400, b"9" * 5000, b"null", b"true", b"7", b"-0", b"01", b"1.", b".5", b'"b:c"', b'"a"', b'"\\u0061"',
+          b'"\\ud800"', b"[1, 2]", b'{"a": 1, "a": 2}', b'{"grade": 7}', b'"2015-01-01"', b'"2015:01:01"', b'"\xff"', b'"\x00"', b'":"']  # fmt: skip
+KEYS = [
+    b"grade",
+    b"\\u0067rade",
+    b"grad\\u0065\\u003a",
+    b"houses",
+    b"count",
+    b"zipcode",
+    b"date",
+    b"lat",
+    b"colour",
+    b"a:b",
+    b"",
+]
+BYTES = list(b'{}[]:,"\\0123456789.eE+- \n\t\x00\xff\xc3ntfau')
+
+
+def mutated(body: bytes, chance: np.random.Generator) -> bytes:
+    """Return a body with a byte or a field changed, put in, put in twice or taken out."""
+    place = int(chance.integers(len(body) + 1))
+    pairs = body[body.find(b"{") + 1 : body.find(b"}")].split(b", ")
+    pair = pairs[int(chance.integers(len(pairs)))]
+    field = b'"' + KEYS[int(chance.integers(len(KEYS)))] + b'": ' + TOKENS[int(chance.integers(len(TOKENS)))]
+    colon = pair.find(b":") + 2
+    match int(chance.integers(7)):
+        case 0:
+            return body[:place] + bytes([BYTES[int(chance.integers(len(BYTES)))]]) + body[place:]
+        case 1:
+            return body[:place] + body[place + 1 :]
+        case 2:
+            return body.replace(pair, pair + b", " + pair, 1)
+        case 3:
+            return body.replace(pair, field, 1)
+        case 4:
+            return body.replace(pair, pair + b", " + field, 1)
+        case 5:
+            return body.replace(pair, pair[:colon] + TOKENS[int(chance.integers(len(TOKENS)))], 1)
+        case _:
+            return body.replace(b" ", (b"", b"  ", b"\n", b"\t")[int(chance.integers(4))])
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_body_is_answered_as_if_it_were_read_twice(batch: bool) -> None:
+    """Pydantic alone takes the last of two keys, and NaN where it is overwritten; the short cut must see each of them."""
+    served = Release.__new__(Release)  # bodies are read without a model
+    served.contract = ODD
+    once, twice = Answers(served, SERVICE), TwiceRead(served, SERVICE)
+    chance = np.random.default_rng(5)
+    seen: Counter[str] = Counter()
+    for house in houses(4000, seed=2):
+        given = house | {"zipcode": str(chance.choice(["a", "b:c", '"lat": 1'])), "houses": 1.5, "count": 2}
+        body = json.dumps({"houses": [given, given]} if batch else given, ensure_ascii=False).encode()
+        for _ in range(int(chance.integers(3))):
+            body = mutated(body, chance)
+        found = [outcome(own, body, batch) for own in (once, twice)]
+        assert found[0] == found[1], body
+        seen[kind_of(found[0])] += 1
+    assert min(seen[kind] for kind in ("good", "400", "422", "each field once")) > 200, seen
+
+
+def outcome(own: Answers, body: bytes, batch: bool) -> object:
+    """Return what a body is read as, or the status and the body of its refusal."""
+    try:
+        return own._parse(body, own.houses if batch else own.house)
+    except BadRequestError as bad:
+        return bad.status, bad.body
+
+
+def kind_of(found: object) -> str:
+    """Return a word for an outcome."""
+    if isinstance(found, dict):
+        return "good"
+    status, body = found  # type: ignore[misc]
+    return "each field once" if "each field once" in str(body) else str(status)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize(
+    "planted", [b'"grade": 7, ', b'"\\u0067rade": 7, ', b'"grade":7,', b'"lat": NaN, ', b'"grade": {"a": [1]}, ']
+)
+def test_a_key_that_pydantic_would_overwrite_is_found(planted: bytes, batch: bool) -> None:
+    body = json.dumps({"houses": [HOUSE]} if batch else HOUSE).encode()
+    place = body.index(b"{", 1 if batch else 0) + 1
+    spoilt = body[:place] + planted + body[place:]
+    assert (answers().houses if batch else answers().house).model_validate_json(spoilt)
+    assert ask(body, batch)[0] == 200
+    if b"NaN" in planted:
+        assert ask(spoilt, batch) == NO_JSON
+    else:
+        assert detail(spoilt, batch) == [entry("grade", None, "each field once")]
+
+
+def test_a_good_body_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the short cut would be no short cut."""
+    monkeypatch.setattr(hearth.answering, "loads", lambda _: pytest.fail("the slow reader was called"))
+    assert ask(HOUSE)[0] == 200
+    assert ask({"houses": [HOUSE, {key: value for key, value in HOUSE.items() if key != "date"}]}, batch=True)[0] == 200
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(sorted(HOUSE)), st.integers(0, 49)), max_size=3))
+def test_a_house_alone_breaks_the_rules_that_it_breaks_in_a_batch(changes: list[tuple[str, int]]) -> None:
+    """The one is judged by its cells, the other by columns."""
+    house = HOUSE | {name: houses(50, seed=8)[place][name] for name, place in changes}
+    (status, alone), (_, both) = ask(house), ask({"houses": [house, house]}, batch=True)
+    if status == 200:
+        assert len(both["predictions"]) == 2
+    else:
+        half = [
+            e | {"field": e["field"].removeprefix("houses.0.")}
+            for e in both["detail"]
+            if e["field"].startswith("houses.0.")
+        ]
+        assert half == alone["detail"]
