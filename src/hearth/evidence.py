@@ -1,19 +1,18 @@
 """Say how sure the figures are: intervals for each metric, and proofs that the model beats each baseline.
 
-All of it comes from a seeded bootstrap: test rows are drawn anew, with replacement, as many as there are. Source of the
-percentile intervals: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+All of it comes from a seeded bootstrap (doubt.py): test rows are drawn anew, with replacement, as many as there are.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
 from hearth.baselines import RIDGE
+from hearth.doubt import Bootstrap, draws, interval
 from hearth.scoring import Floats, coverage, mdape, rmse_log, rounded, scores
-from hearth.slices import Bootstrap, fifths
+from hearth.slices import fifths
 from hearth.strict import Listed, Strict
 
 # The metrics in which the gate wants a proof; the mean error in money is told beside them.
@@ -128,8 +127,8 @@ def gather(
 def intervals(scored: Mapping[str, Floats], params: Bootstrap) -> dict[str, tuple[float, float]]:
     """Return the interval of every metric of `scoring.scores`, rounded as the metric is."""
     parts = [scored[name] for name in ("actual", "predicted", "low", "high")]
-    drawn = [scores(*(part[rows] for part in parts)) for rows in _draws(len(parts[0]), params)]
-    return {name: _interval([draw[name] for draw in drawn], params.level, _DECIMALS.get(name, 6)) for name in drawn[0]}
+    drawn = [scores(*(part[rows] for part in parts)) for rows in draws(len(parts[0]), params)]
+    return {name: interval([draw[name] for draw in drawn], params.level, _DECIMALS.get(name, 6)) for name in drawn[0]}
 
 
 def compare(actual: Floats, predicted: Floats, baseline: Floats, params: Bootstrap) -> Compared:
@@ -140,7 +139,7 @@ def compare(actual: Floats, predicted: Floats, baseline: Floats, params: Bootstr
         return Compared(rows=0)
     errors = [(np.log(p / actual) ** 2, np.abs(p / actual - 1), np.abs(p - actual)) for p in (predicted, baseline)]
     drawn: dict[str, list[float]] = {name: [] for name in _MEASURES}
-    for rows in _draws(len(actual), params):
+    for rows in draws(len(actual), params):
         for place, (name, measure) in enumerate(_MEASURES.items()):
             drawn[name].append(measure(errors[0][place][rows]) - measure(errors[1][place][rows]))
     return Compared(
@@ -155,15 +154,15 @@ def by_fifth(scored: Mapping[str, Floats], params: Bootstrap) -> tuple[Fifth, ..
     for fifth in np.unique(label):
         actual, predicted, low, high = (scored[n][label == fifth] for n in ("actual", "predicted", "low", "high"))
         ratio, held = predicted / actual, (low <= actual) & (actual <= high)
-        drawn = [(float(np.mean(held[rows])), float(np.median(ratio[rows]))) for rows in _draws(len(ratio), params)]
+        drawn = [(float(np.mean(held[rows])), float(np.median(ratio[rows]))) for rows in draws(len(ratio), params)]
         found.append(
             Fifth(
                 fifth=int(fifth),
                 rows=len(ratio),
                 coverage=round(coverage(actual, low, high), 6),
-                coverage_interval=_interval([draw[0] for draw in drawn], params.level),
+                coverage_interval=interval([draw[0] for draw in drawn], params.level),
                 median_ratio=round(float(np.median(ratio)), 6),
-                median_ratio_interval=_interval([draw[1] for draw in drawn], params.level),
+                median_ratio_interval=interval([draw[1] for draw in drawn], params.level),
             )
         )
     return tuple(found)
@@ -180,18 +179,6 @@ _MEASURES: dict[str, Callable[[Floats], float]] = {
 }
 
 
-def _draws(rows: int, params: Bootstrap) -> Iterator[NDArray[np.int64]]:
-    """Yield the row numbers of each draw, always the same for a seed and a number of rows."""
-    chance = np.random.default_rng(params.seed)
-    for _ in range(params.draws):
-        yield chance.integers(rows, size=rows)
-
-
-def _interval(values: Sequence[float], level: float, decimals: int = 6) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return round(float(low), decimals) + 0.0, round(float(high), decimals) + 0.0
-
-
 def _difference(values: Sequence[float], level: float, decimals: int) -> Difference:
-    low, high = _interval(values, level, decimals)
+    low, high = interval(values, level, decimals)
     return Difference(difference=(low, high), verdict="better" if high < 0 else "worse" if low > 0 else "no evidence")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from hearth.baselines import RidgeParams
+from hearth.doubt import Bootstrap
 from hearth.rules import Columns
 from hearth.scoring import Floats, slice_scores
 from hearth.strict import Listed, Strict
@@ -35,14 +36,6 @@ class Baseline(Strict):
 
     area: str
     group: str
-
-
-class Bootstrap(Strict):
-    """Hold how often, up to which level and from which seed the test rows are drawn anew."""
-
-    draws: int = Field(ge=20)
-    level: float = Field(gt=0.5, lt=1)
-    seed: int = Field(ge=0, lt=2**32)
 
 
 class Search(Strict):
