@@ -41,7 +41,13 @@ CHANGES = {
     "features": {"day_zero": "2022-01-01", "derived": ["bike_days"], "centres": {}},
     "evaluate": {
         "baseline": {"area": "weight_kg", "group": "brand"},
-        "slices": {"brand": {"column": "brand"}, "gears": {"column": "gears", "edges": [7]}},
+        "slices": {
+            "brand": {"column": "brand"},
+            "gears": {"column": "gears", "edges": [7]},
+            "resale": {"resold": True},
+            "brand_level": {"column": "brand", "groups": 3},
+            "days": {"derived": "bike_days", "edges": [690]},
+        },
         "slice_rows_min": 10,
     },
 }
@@ -103,6 +109,11 @@ def test_the_whole_road_and_the_answers_work_on_another_table(bikes: Path) -> No
         stage.main()
     assert json.loads(Path("metrics/gate.json").read_text())["reasons"] == []
     assert not Path("metrics/plots/map.png").exists()
+    slices = pd.read_csv("metrics/slices.csv")
+    named = {name: list(rows) for name, rows in slices.groupby("slice")["group"]}
+    assert named["brand_level"] == ["1 of 3 (cheapest)", "2 of 3", "3 of 3 (dearest)"]
+    assert named["days"] == ["below 690", "from 690"]
+    assert named["resale"] == ["not sold before"]
     shape = json.loads(Path("models/profile.json").read_text())["features"]
     assert set(shape["brand"]["levels"]) == {"alba", "brio", "corsa"}
     assert 0.15 < shape["gears"]["empty"] < 0.25
@@ -116,6 +127,20 @@ def test_the_whole_road_and_the_answers_work_on_another_table(bikes: Path) -> No
     assert left_out["price"] == full["price"]
     cheaper = answers.predict(json.dumps(bike | {"brand": "alba"}).encode())
     assert cheaper["price"] < 0.8 * full["price"]
+
+
+def test_a_slice_that_the_table_cannot_give_is_refused_in_words(bikes: Path) -> None:
+    from hearth.errors import Refusal
+
+    for stage in (collect, validate, prepare, train):
+        stage.main()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["evaluate"]["slices"]["age"] = {"derived": "age"}
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    with pytest.raises(
+        Refusal, match=r"^params\.yaml: evaluate\.slices\.age\.derived is 'age', which reads 'date', wanted"
+    ):
+        evaluate.main()
 
 
 def test_one_request_gets_the_features_of_its_table_row(bikes: Path) -> None:

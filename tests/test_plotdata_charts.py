@@ -182,6 +182,11 @@ def test_other_numbers_are_another_picture(drawn: dict[str, bytes]) -> None:
     assert predicted_and_actual(scored(400, seed=1)) != drawn["predicted_and_actual.png"]
 
 
+def test_slices_have_whiskers() -> None:
+    narrow = slices().assign(mdape_low=lambda rows: rows["mdape"], mdape_high=lambda rows: rows["mdape"])
+    assert error_by_slice(narrow) != error_by_slice(slices())
+
+
 def test_fifths_have_whiskers_where_their_intervals_are_known() -> None:
     sure = sure_by_fifth(ROWS, PARAMS.bootstrap.model_copy(update={"draws": 20}))
     assert by_fifth(tables().by_fifth, sure) != by_fifth(tables().by_fifth)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from samples import params
 
+from hearth.cuts import Slice, numeric_first
 from hearth.errors import Refusal
 from hearth.scoring import slice_scores
-from hearth.slices import Baseline, EvaluateParams, Slice, numeric_first, table
+from hearth.slices import Baseline, EvaluateParams, table
 from hearth.strict import parse
 
 OTHERS = {name: params("evaluate")[name] for name in ("ridge", "bootstrap", "search")}
@@ -109,6 +110,16 @@ def test_rows_are_plain_values_for_csv_and_gate() -> None:
         assert {type(value) for value in row.values()} == {str, int, float}
 
 
+def test_a_slice_has_the_intervals_of_its_error_and_its_coverage() -> None:
+    """Errors of 1 to 99 percent, half of them inside: their median is 50 percent, and chance moves it by some 5."""
+    predicted = np.arange(101, 200) / 100
+    low = np.where(np.arange(99) % 2, 0.5, 1.01)
+    known = {"actual": np.ones(99), "predicted": predicted, "low": low, "high": np.full(99, 2.0)}
+    (row,) = (row for row in table({"c": np.zeros(99)}, known, chosen(c=Slice(column="c"))) if row["slice"] == "c")
+    assert 0.3 < row["mdape_low"] < 0.45 < row["mdape"] < 0.55 < row["mdape_high"] < 0.7
+    assert (row["coverage"], row["coverage_low"], row["coverage_high"]) == (0.494949, 0.398508, 0.591768)
+
+
 def test_the_shipped_slices_parse() -> None:
     found = parse(EvaluateParams, params("evaluate"), "params.yaml: evaluate")
     assert found.slices["renovated"] == Slice(column="yr_renovated", edges=(1,))
@@ -120,11 +131,20 @@ def test_the_shipped_slices_parse() -> None:
         ({"slices": {"x": {"column": "grade", "edges": [1, 1]}}}, "edges that rise, each above the one before"),
         ({"slices": {"x": {"column": "grade", "edges": [2, 1]}}}, "edges that rise"),
         ({"slices": {"x": {"edges": [2]}}}, "evaluate.slices.x.column is missing"),
+        ({"slices": {"x": {"column": "grade", "groups": 1}}}, "evaluate.slices.x.groups is 1, wanted greater than or equal to 2"),
+        ({"slices": {"x": {"column": "grade", "groups": 3, "edges": [2]}}}, "wanted edges for a number or groups for a category, not both"),
+        ({"slices": {"x": {"derived": "agee"}}}, "wanted a function of features.py in derived; for 'agee': did you mean 'age'?"),
+        ({"slices": {"x": {"derived": "age", "groups": 3}}}, "evaluate.slices.x.groups is not a known key"),
+        ({"slices": {"x": {"derived": "age", "edges": [2, 2]}}}, "evaluate.slices.x.edges is [2, 2], wanted edges that rise"),
+        ({"slices": {"x": {"derived": "age", "resold": True}}}, "wanted one of column, derived, resold, not derived and resold at once"),
+        ({"slices": {"x": {"resold": False}}}, "evaluate.slices.x.resold is False, wanted True"),
+        ({"slices": {"x": {"resold": True, "edges": [2]}}}, "evaluate.slices.x.edges is not a known key"),
+        ({"slices": {"x": "grade"}}, "evaluate.slices.x is 'grade', wanted a mapping such as {column: grade}"),
         ({"slices": {"x": {"column": "grade", "edgs": [2]}}}, "evaluate.slices.x.edgs is not a known key"),
         ({"baseline": {"area": "sqft_living"}}, "evaluate.baseline.group is missing"),
         ({"slice_rows_min": 0}, "evaluate.slice_rows_min is 0"),
     ],
-)
+)  # fmt: skip
 def test_wrong_params_are_refused(edit: dict[str, Any], said: str) -> None:
     with pytest.raises(Refusal) as caught:
         parse(EvaluateParams, params("evaluate") | edit, "params.yaml: evaluate")

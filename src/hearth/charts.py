@@ -124,7 +124,7 @@ def by_fifth(table: pd.DataFrame, sure: Sequence[Fifth] = ()) -> bytes:
 
 
 def error_by_slice(slices: pd.DataFrame) -> bytes:
-    """Draw the median error of each slice, with its number of sales."""
+    """Draw the median error of each slice, with its interval and its number of sales."""
     figure, (axes,) = _canvas(7.2, 1.2 + 0.23 * len(slices))
     if slices.empty:
         axes.set(title="Median error by slice: no slice has enough sales")
@@ -135,9 +135,13 @@ def error_by_slice(slices: pd.DataFrame) -> bytes:
     axes.set_yticks(places, [f"{row.slice}: {row.group}" for row in slices.itertuples()])
     for place, row in zip(places, slices.itertuples(), strict=True):
         said: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
-        axes.annotate(f"{row.mdape:.1%}   n = {row.rows:,}", (row.mdape, place), **said)
+        axes.annotate(f"{row.mdape:.1%}   n = {row.rows:,}", (row.mdape_high, place), **said)
+    axes.hlines(places, slices["mdape_low"], slices["mdape_high"], color=INK, linewidth=1.2)
     axes.set(
-        title="Median error by slice", xlim=(0, max(1.3 * slices["mdape"].max(), 0.01)), ylim=(-0.7, len(slices) - 0.3)
+        title="Median error by slice",
+        xlabel="lines: bootstrap intervals",
+        xlim=(0, max(1.25 * slices["mdape_high"].max(), 0.01)),
+        ylim=(-0.7, len(slices) - 0.3),
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.tick_params(axis="y", labelsize=8)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]
 
+from hearth.cuts import labels, numeric_first
 from hearth.rules import Columns
 from hearth.scoring import Floats
-from hearth.slices import Search, labels, numeric_first
+from hearth.slices import Search
 
 
 def worst(

@@ -1,34 +1,20 @@
 """Cut the test rows into groups, so that a good mean cannot hide a bad part."""
 
 from collections.abc import Mapping
-from itertools import pairwise
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from hearth.baselines import RidgeParams
-from hearth.doubt import Bootstrap
+from hearth.cuts import Background, Cut, group_names, numeric_first
+from hearth.doubt import Bootstrap, median_interval, share_interval
 from hearth.rules import Columns
 from hearth.scoring import Floats, slice_scores
-from hearth.strict import Listed, Strict
+from hearth.strict import Strict
 
 FIFTHS = "price_fifth"
-EMPTY = "empty"
-
-
-class Slice(Strict):
-    """Describe one way to cut: a column by its values, or by edges (each group holds its lower edge)."""
-
-    column: str
-    edges: Annotated[tuple[float, ...], Listed] = ()
-
-    @model_validator(mode="after")
-    def _rising(self) -> "Slice":
-        if any(low >= high for low, high in pairwise(self.edges)):
-            raise ValueError("edges that rise, each above the one before")
-        return self
 
 
 class Baseline(Strict):
@@ -53,7 +39,7 @@ class EvaluateParams(Strict):
 
     baseline: Baseline
     ridge: RidgeParams
-    slices: dict[str, Slice]
+    slices: dict[str, Cut]
     slice_rows_min: int = Field(ge=1)
     bootstrap: Bootstrap
     search: Search
@@ -71,47 +57,31 @@ def fifths(predicted: Floats) -> NDArray[np.int64]:
     return 1 + np.searchsorted(edges, predicted, side="left").astype(np.int64)
 
 
-def table(columns: Columns, scored: Mapping[str, Floats], params: EvaluateParams) -> list[dict[str, Any]]:
-    """Return a row per slice and group with at least `slice_rows_min` rows: slice, group, rows and its metrics.
+def table(
+    columns: Columns, scored: Mapping[str, Floats], params: EvaluateParams, background: Background | None = None
+) -> list[dict[str, Any]]:
+    """Return a row per slice and group with at least `slice_rows_min` rows: slice, group, rows, metrics and their doubt.
 
     `scored` holds actual, predicted, low and high (n_rows,). Fifths of the predicted price are always among them:
-    fifths of the actual price would call each unlucky prediction a fault of its group.
+    fifths of the actual price would call each unlucky prediction a fault of its group. Only a plain cut of a column
+    needs no background.
     """
     cuts = {FIFTHS: [str(fifth) for fifth in fifths(scored["predicted"])]}
-    cuts |= {name: labels(columns[cut.column], cut.edges) for name, cut in params.slices.items()}
+    cuts |= {name: group_names(cut, columns, background) for name, cut in params.slices.items()}
     rows = []
     for name, groups in cuts.items():
         array = np.array(groups)
         for group in sorted(set(groups), key=numeric_first):
             chosen = array == group
             if chosen.sum() >= params.slice_rows_min:
-                parts = (scored[key][chosen] for key in ("actual", "predicted", "low", "high"))
-                rows.append({"slice": name, "group": group, "rows": int(chosen.sum()), **slice_scores(*parts)})
+                parts = {key: scored[key][chosen] for key in ("actual", "predicted", "low", "high")}
+                known = {"slice": name, "group": group, "rows": int(chosen.sum())}
+                rows.append(known | slice_scores(**parts) | _doubt(**parts, params=params.bootstrap))
     return rows
 
 
-def labels(values: NDArray[Any], edges: tuple[float, ...] = ()) -> list[str]:
-    """Return for each value the name of its group: the value itself, or where it lies between edges."""
-    if not edges:
-        return [_name(value) for value in values.tolist()]
-    ends = [_name(edge) for edge in edges]
-    names = [f"below {ends[0]}", *(f"{low} to under {high}" for low, high in pairwise(ends)), f"from {ends[-1]}", EMPTY]
-    numbers = values.astype(np.float64)
-    places = np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers, side="right"))
-    return [names[place] for place in places]
-
-
-def _name(value: object) -> str:
-    if isinstance(value, float):
-        return EMPTY if np.isnan(value) else f"{value:.15g}"
-    return str(value)
-
-
-def numeric_first(group: str) -> tuple[int, float, str]:
-    """Return what groups are sorted by: numbers by size, also those behind "below" and "from", then words."""
-    word = group.replace("below ", "-1e9 ").removeprefix("from ").split(" ")[0]
-    try:
-        number = float(word)
-    except ValueError:
-        number = np.nan
-    return (1, 0.0, group) if np.isnan(number) else (0, number, group)
+def _doubt(actual: Floats, predicted: Floats, low: Floats, high: Floats, params: Bootstrap) -> dict[str, float]:
+    """Return the ends of the intervals of mdape, from drawn rows, and of coverage, Wilson's."""
+    error = median_interval(np.abs(predicted / actual - 1), params)
+    held = share_interval(int(np.sum((low <= actual) & (actual <= high))), len(actual), params.level)
+    return {"mdape_low": error[0], "mdape_high": error[1], "coverage_low": held[0], "coverage_high": held[1]}

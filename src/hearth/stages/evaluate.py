@@ -8,6 +8,7 @@ import pandas as pd
 from hearth.baselines import GROUP_MEDIAN, LAST_SALE, MEDIAN, RIDGE, last_sale, median_by_group, overall_median, ridge
 from hearth.charts import pictures
 from hearth.contract import Contract
+from hearth.cuts import Background, fault
 from hearth.errors import Refusal
 from hearth.evidence import gather
 from hearth.gate import GateParams, judge
@@ -42,7 +43,8 @@ def main(
     contract = release.contract
     rows = read_frame(test)
     before, columns = columns_of(read_frame(train)), columns_of(rows)
-    _check_names(params, set(columns))
+    background = Background(before, contract, release.facts.recipe, params.baseline.area)
+    _check_names(params, columns, background)
     answer, actual = release.predict(columns), columns[contract.target.name]
     scored = {"actual": actual, "predicted": answer.price, "low": answer.low, "high": answer.high}
     if faults := unscorable(scored):
@@ -51,7 +53,7 @@ def main(
     naive = simple[GROUP_MEDIAN]
     found = scores(**scored) | {"rows_train": len(before[contract.target.name]), "rows_test": len(rows)}
     found |= rounded({"baseline_rmse_log": rmse_log(actual, naive), "baseline_mdape": mdape(actual, naive)}, 6)
-    groups = table(columns, scored, params)
+    groups = table(columns, scored, params, background)
     numbers, levels = _kinds(contract)
     proofs = gather(scored, simple, worst(columns, scored, numbers, levels, params.search), params.bootstrap)
     verdict = judge(found, groups, proofs.document(), scored, limits)
@@ -90,13 +92,14 @@ def _kinds(contract: Contract) -> tuple[list[str], list[str]]:
     return found[False], found[True]
 
 
-def _check_names(params: EvaluateParams, known: set[str]) -> None:
-    used = {"baseline.area": params.baseline.area, "baseline.group": params.baseline.group}
-    used |= {f"slices.{name}.column": cut.column for name, cut in params.slices.items()}
-    for key, column in used.items():
-        if column not in known:
-            raise Refusal(f"params.yaml: evaluate.{key} is {column!r}, wanted a column of the prepared tables: "
-                          f"{', '.join(sorted(known))}.")  # fmt: skip
+def _check_names(params: EvaluateParams, columns: Columns, background: Background) -> None:
+    for key, column in {"area": params.baseline.area, "group": params.baseline.group}.items():
+        if column not in columns:
+            raise Refusal(f"params.yaml: evaluate.baseline.{key} is {column!r}, wanted a column of the prepared tables: "
+                          f"{', '.join(sorted(columns))}.")  # fmt: skip
+    for name, cut in params.slices.items():
+        if said := fault(cut, columns, background):
+            raise Refusal(f"params.yaml: evaluate.slices.{name}.{said}.")
 
 
 if __name__ == "__main__":
