@@ -24,13 +24,15 @@ METRICS: dict[str, Any] = {
 LIMITS = {
     "test_rows_min": 100, "difference_max": 0.0, "baseline_rows_min": 30, "rmse_log_min": 0.1, "mdape_min": 0.05,
     "coverage_fifth_min": 0.8, "rmse_log_max": 0.19, "mdape_max": 0.1, "bias_max": 0.04, "coverage_min": 0.85, "coverage_max": 0.95,
-    "slice_mdape_max": 0.2, "slice_rows_min": 100,
+    "slice_mdape_max": 0.2, "slice_rows_min": 100, "slice_ratio_max": 2.0, "slice_coverage_min": 0.8, "slice_coverage_max": 0.96,
 }  # fmt: skip
 PARAMS = GateParams(**LIMITS)
+SURE: dict[str, Any] = {"mdape_low": 0.06, "mdape_high": 0.3, "coverage_low": 0.7, "coverage_high": 0.99}
 SLICES: list[dict[str, Any]] = [
-    {"slice": "grade", "group": "7", "rows": 900, "mdape": 0.07},
-    {"slice": "grade", "group": "11", "rows": 100, "mdape": 0.2},
-    {"slice": "grade", "group": "13", "rows": 99, "mdape": 0.9},  # too few rows to count
+    {"slice": "grade", "group": "7", "rows": 900, "mdape": 0.07} | SURE,
+    {"slice": "grade", "group": "11", "rows": 100, "mdape": 0.2} | SURE,
+    # too few rows to count
+    {"slice": "grade", "group": "13", "rows": 99, "mdape": 0.9} | SURE | {"mdape_low": 0.8, "coverage_high": 0.5},
 ]
 
 
@@ -68,7 +70,7 @@ def verdict(slices: list[dict[str, Any]] = SLICES, **changed: object) -> Verdict
 CHECKS = [
     "evidence", "sanity", "better_rmse_log", "rmse_log", "rmse_log_plausible", "better_mdape", "mdape", "mdape_plausible",
     "bias", "coverage", "better_than_median", "better_than_group_median", "better_than_last_sale", "simpler",
-    "coverage_by_fifth", "slices", "worst_slices",
+    "coverage_by_fifth", "slices", "slices_beside_all", "slices_coverage", "worst_slices",
 ]  # fmt: skip
 
 
@@ -142,7 +144,7 @@ def test_a_limit_that_is_kept_just_so_passes(changed: dict[str, Any]) -> None:
 
 
 def row(**changed: object) -> dict[str, Any]:
-    return {"slice": "view", "group": "4", "rows": 100, "mdape": 0.1} | changed
+    return {"slice": "view", "group": "4", "rows": 100, "mdape": 0.1} | SURE | changed
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,46 @@ def test_slices_fail_the_gate(slices: list[dict[str, Any]], reason: str) -> None
     found = verdict(slices)
     assert (found.passed, found.reasons) == (False, [reason])
     assert [name for name, passed in found.checks.items() if not passed] == ["slices"]
+
+
+BESIDE = "mdape in slices above 2.0 times the 0.08 of all rows (gate.slice_ratio_max) throughout their intervals: "
+COVERED = "coverage in slices outside 0.8 to 0.96 (gate.slice_coverage_min, gate.slice_coverage_max) throughout their intervals: "
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "reason"),
+    [
+        ({"mdape_low": 0.161}, "slices_beside_all", BESIDE + "view 4: 0.161 to 0.3"),
+        ({"mdape_low": math.nan}, "slices_beside_all", BESIDE + "view 4: nan to 0.3"),
+        ({"mdape_low": None}, "slices_beside_all", BESIDE + "view 4: None to 0.3"),
+        ({"mdape_low": "0.1"}, "slices_beside_all", BESIDE + "view 4: 0.1 to 0.3"),
+        ({"coverage_high": 0.799}, "slices_coverage", COVERED + "view 4: 0.7 to 0.799"),
+        ({"coverage_low": 0.961}, "slices_coverage", COVERED + "view 4: 0.961 to 0.99"),
+        ({"coverage_low": math.nan}, "slices_coverage", COVERED + "view 4: nan to 0.99"),
+        ({"coverage_high": None}, "slices_coverage", COVERED + "view 4: 0.7 to None"),
+        ({"coverage_high": True}, "slices_coverage", COVERED + "view 4: 0.7 to True"),
+    ],
+)
+def test_a_slice_fails_if_its_whole_interval_breaks_a_limit(changed: dict[str, Any], check: str, reason: str) -> None:
+    found = verdict([*SLICES, row(**changed)])
+    assert (found.passed, found.reasons) == (False, [reason])
+    assert [name for name, passed in found.checks.items() if not passed] == [check]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"mdape_low": 0.16}, {"mdape": 0.2, "mdape_low": 0.1}, {"coverage_high": 0.8}, {"coverage_low": 0.96}]
+)
+def test_a_slice_that_may_only_be_unlucky_passes(changed: dict[str, Any]) -> None:
+    assert verdict([*SLICES, row(**changed)]).passed
+
+
+@pytest.mark.parametrize(
+    ("part", "check"),
+    [("mdape_low", "slices_beside_all"), ("coverage_low", "slices_coverage"), ("coverage_high", "slices_coverage")],
+)
+def test_a_slice_without_an_end_of_an_interval_fails(part: str, check: str) -> None:
+    found = verdict([*SLICES, {key: value for key, value in row().items() if key != part}])
+    assert [name for name, passed in found.checks.items() if not passed] == [check]
 
 
 @pytest.mark.parametrize("rows", [math.nan, None, "900"])
@@ -214,6 +256,6 @@ def test_every_limit_must_be_set_and_be_a_number(name: str) -> None:
 
 
 def test_limits_that_nothing_can_keep_are_refused() -> None:
-    for name in ("coverage", "rmse_log", "mdape"):
+    for name in ("coverage", "rmse_log", "mdape", "slice_coverage"):
         with pytest.raises(Refusal, match=f"{name}_min no larger than {name}_max"):
             parse(GateParams, LIMITS | {f"{name}_min": 0.95, f"{name}_max": 0.85}, "params.yaml: gate")

@@ -35,11 +35,14 @@ from hearth.strict import parse
 
 Scored = dict[str, np.ndarray]
 # Limits of the proofs' own, so that a limit moved in params.yaml does not move a proof.
-OWN = {"coverage_min": 0.86, "coverage_max": 0.94, "coverage_fifth_min": 0.82, "rmse_log_max": 0.18, "mdape_max": 0.085}
+OWN = {
+    "coverage_min": 0.86, "coverage_max": 0.94, "coverage_fifth_min": 0.82, "rmse_log_max": 0.18, "mdape_max": 0.085,
+    "slice_ratio_max": 1.5, "slice_coverage_min": 0.75, "slice_coverage_max": 0.96,
+}  # fmt: skip
 GATE = parse(GateParams, params("gate") | OWN, "params.yaml: gate")
 SLICES = {"slices": {"grade": {"column": "grade"}, "waterfront": {"column": "waterfront"}}}
-EVALUATE = parse(EvaluateParams, params("evaluate") | SLICES, "params.yaml: evaluate")
 DRAWS = Bootstrap(draws=100, level=0.95, seed=1)
+EVALUATE = parse(EvaluateParams, params("evaluate") | SLICES | {"bootstrap": DRAWS}, "params.yaml: evaluate")
 NUMBERS, LEVELS = ["sqft_living", "grade", "lat", "long", "waterfront"], ["zipcode"]
 SPREAD = 0.108  # of the Laplace-distributed error: rmse_log 0.153, mdape 0.075, nine in ten within a factor of 1.28
 
@@ -130,7 +133,7 @@ def clean() -> Case:
 def test_a_sound_model_passes_every_check() -> None:
     found = clean().verdict()
     assert (found.passed, found.reasons) == (True, [])
-    assert len(found.checks) == 17
+    assert len(found.checks) == 19
     assert all(found.checks.values())
 
 
@@ -177,6 +180,25 @@ def narrow_among_the_cheap() -> Scored:
     return priced(sound["actual"], sound["predicted"], np.where(cheap, 0.77, 0.9))
 
 
+def ruined_beside_all() -> Scored:
+    """Spoil the waterfront by a sixth either way, still within the limit of any slice, and let its intervals say so."""
+    known = world()
+    water = known.test["waterfront"] == 1
+    either = np.where(np.arange(2228) % 2, 1.17, 1 / 1.17)
+    predicted = known.scored["predicted"] * np.where(water, either, 1.0)
+    return priced(known.test["price"], predicted, np.where(water, 0.97, 0.9))
+
+
+def narrow_at_the_water() -> Scored:
+    known = world()
+    return priced(known.test["price"], known.scored["predicted"], np.where(known.test["waterfront"] == 1, 0.6, 0.9))
+
+
+def wide_in_one_grade() -> Scored:
+    known = world()
+    return priced(known.test["price"], known.scored["predicted"], np.where(known.test["grade"] == 7, 0.999, 0.9))
+
+
 def ten_percent_too_dear() -> Scored:
     sound = world().scored
     return priced(sound["actual"], sound["predicted"] * 1.1)
@@ -204,6 +226,9 @@ def as_good_as_ridge() -> Scored:
         (narrow, "coverage", r"^coverage is 0\.(69|70|71)\d*, wanted 0\.86 to 0\.94 \(gate\.coverage_min, gate\.coverage_max\)$"),
         (narrow, "coverage_by_fifth", r"^coverage in fifth 3 of the predicted price is 0\.\d+ on 446 rows, wanted at least 0\.82 \(gate\.coverage_fifth_min\)$"),
         (narrow_among_the_cheap, "coverage_by_fifth", r"^coverage in fifth 1 of the predicted price is 0\.\d+ on 446 rows, wanted at least 0\.82 \(gate\.coverage_fifth_min\)$"),
+        (ruined_beside_all, "slices_beside_all", r"^mdape in slices above 1\.5 times the 0\.0[78]\d+ of all rows \(gate\.slice_ratio_max\) throughout their intervals: waterfront 1: 0\.1\d+ to 0\.[12]\d+$"),
+        (narrow_at_the_water, "slices_coverage", r"^coverage in slices outside 0\.75 to 0\.96 \(gate\.slice_coverage_min, gate\.slice_coverage_max\) throughout their intervals: waterfront 1: 0\.\d+ to 0\.6\d+$"),
+        (wide_in_one_grade, "slices_coverage", r"^coverage in slices outside 0\.75 to 0\.96 \(gate\.slice_coverage_min, gate\.slice_coverage_max\) throughout their intervals: grade 7: 0\.9[789]\d+ to \S+$"),
         (ten_percent_too_dear, "bias", r"^bias is 0\.1\d+, wanted at most 0\.03 either way \(gate\.bias_max\)$"),
         (worse_than_ridge, "simpler", r"^rmse_log minus that of the baseline ridge is .*\(gate\.difference_max\): ridge is simpler and not provably worse, release it instead$"),
         (as_good_as_ridge, "simpler", r"^mdape minus that of the baseline ridge is 0\.0 to 0\.0 on 2228 rows, .*\(gate\.difference_max\): ridge is simpler and not provably worse, release it instead$"),
@@ -222,6 +247,9 @@ def test_a_faulty_model_is_red_with_its_reason(plant: Callable[[], Scored], chec
         (trained_on_the_test_rows, {"rmse_log_plausible", "mdape_plausible", "coverage"}),
         (ruined_slice, {"worst_slices"}),
         (narrow_among_the_cheap, {"coverage_by_fifth"}),
+        (ruined_beside_all, {"slices_beside_all"}),
+        (narrow_at_the_water, {"slices_coverage"}),
+        (wide_in_one_grade, {"slices_coverage"}),
     ],
 )
 def test_no_other_check_sees_a_fault_that_hides_in_fine_figures(plant: Callable[[], Scored], checks: set[str]) -> None:
@@ -453,6 +481,7 @@ def test_every_reason_of_a_limit_names_its_key() -> None:
     limits: dict[str, Any] = {
         "test_rows_min": 9999, "difference_max": -1.0, "rmse_log_min": 0.5, "rmse_log_max": 0.01, "mdape_min": 0.5,
         "mdape_max": 0.01, "bias_max": 0.001, "coverage_min": 0.99, "coverage_fifth_min": 0.99, "slice_mdape_max": 0.01,
+        "slice_ratio_max": 0.01, "slice_coverage_min": 0.99,
     }  # fmt: skip
     said = clean().verdict(**limits).reasons
     assert {key for key in limits if not any(f"gate.{key}" in reason for reason in said)} == set()

@@ -96,6 +96,8 @@ def bikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "coverage_max": 1.0,
         "coverage_fifth_min": 0.6,
         "slice_rows_min": 20,
+        "slice_coverage_min": 0.6,
+        "slice_coverage_max": 1.0,
     }
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     Path("data").mkdir()

@@ -1,5 +1,6 @@
 """Decide whether a model may be released. Doubt means no: missing, extra or non-finite evidence fails."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,11 +29,14 @@ class GateParams(Strict):
     coverage_max: float = Field(ge=0, le=1)
     coverage_fifth_min: float = Field(ge=0, le=1)
     slice_mdape_max: float = Field(gt=0)
+    slice_ratio_max: float = Field(gt=1)
+    slice_coverage_min: float = Field(ge=0, le=1)
+    slice_coverage_max: float = Field(ge=0, le=1)
     slice_rows_min: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _keepable(self) -> "GateParams":
-        for name in ("rmse_log", "mdape", "coverage"):
+        for name in ("rmse_log", "mdape", "coverage", "slice_coverage"):
             low, high = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
             if low > high:
                 raise ValueError(f"{name}_min no larger than {name}_max, not {low} and {high}")
@@ -59,7 +63,7 @@ def judge(
     scored: Mapping[str, Floats],
     params: GateParams,
 ) -> Verdict:
-    """Return the verdict on these metrics, slices (each with `slice`, `group`, `rows`, `mdape`), evidence and predictions.
+    """Return the verdict on these metrics, slices (the rows of `slices.table`), evidence and predictions.
 
     `evidence` is the content of metrics/evidence.json; `scored` holds actual, predicted, low and high, each (n_rows,).
     """
@@ -74,6 +78,8 @@ def judge(
     found |= {
         "coverage_by_fifth": _fifths(known, params),
         "slices": _slices(slices, params) or _none_large(slices, params),
+        "slices_beside_all": _beside_all(slices, values["mdape"], params),
+        "slices_coverage": _covered(slices, params),
         "worst_slices": _slices([row.model_dump() for row in known.worst_slices], params, "found slices")
         + _untried(known),
     }
@@ -160,15 +166,48 @@ def _slices(slices: Sequence[Mapping[str, Any]], params: GateParams, what: str =
     for row in slices:
         if not finite(row["rows"]):
             return [f"{what}: {row['slice']} {row['group']} has {row['rows']!r} rows, no finite number"]
-    large = [row for row in slices if row["rows"] >= params.slice_rows_min]
-    bad = [row for row in large if not (finite(row["mdape"]) and row["mdape"] <= params.slice_mdape_max)]
+    bad = [
+        row for row in _large(slices, params) if not (finite(row["mdape"]) and row["mdape"] <= params.slice_mdape_max)
+    ]
     named = ", ".join(f"{row['slice']} {row['group']}: {row['mdape']}" for row in bad)
     return _unless(not bad, f"mdape in {what} above {params.slice_mdape_max} (gate.slice_mdape_max): {named}")
 
 
+def _beside_all(slices: Sequence[Mapping[str, Any]], whole: float, params: GateParams) -> list[str]:
+    """Return which large slices err too much beside all rows; a slice that may only be unlucky is none of them."""
+    most = params.slice_ratio_max * whole
+    bad = [row for row in _large(slices, params) if not (finite(row.get("mdape_low")) and row["mdape_low"] <= most)]
+    named = ", ".join(
+        f"{row['slice']} {row['group']}: {row.get('mdape_low')} to {row.get('mdape_high')}" for row in bad
+    )
+    return _unless(
+        not bad,
+        f"mdape in slices above {params.slice_ratio_max} times the {whole} of all rows (gate.slice_ratio_max) throughout "
+        f"their intervals: {named}",
+    )
+
+
+def _covered(slices: Sequence[Mapping[str, Any]], params: GateParams) -> list[str]:
+    """Return of which large slices the intervals hold too few or too many prices, whatever luck they had."""
+    least, most = params.slice_coverage_min, params.slice_coverage_max
+    bad = []
+    for row in _large(slices, params):
+        low, high = row.get("coverage_low", math.nan), row.get("coverage_high", math.nan)
+        if not (finite(low) and finite(high) and high >= least and low <= most):
+            bad.append(f"{row['slice']} {row['group']}: {low} to {high}")
+    return _unless(
+        not bad,
+        f"coverage in slices outside {least} to {most} (gate.slice_coverage_min, gate.slice_coverage_max) throughout "
+        f"their intervals: {', '.join(bad)}",
+    )
+
+
+def _large(slices: Sequence[Mapping[str, Any]], params: GateParams) -> list[Mapping[str, Any]]:
+    return [row for row in slices if finite(row["rows"]) and row["rows"] >= params.slice_rows_min]
+
+
 def _none_large(slices: Sequence[Mapping[str, Any]], params: GateParams) -> list[str]:
-    large = any(row["rows"] >= params.slice_rows_min for row in slices)
-    return _unless(large, f"no slice has {params.slice_rows_min} rows (gate.slice_rows_min)")
+    return _unless(bool(_large(slices, params)), f"no slice has {params.slice_rows_min} rows (gate.slice_rows_min)")
 
 
 def _untried(evidence: Evidence) -> list[str]:
