@@ -466,6 +466,18 @@ def test_importance_of_the_tiny_release_is_where_its_prices_come_from() -> None:
     ]
 
 
+def test_importance_prices_no_more_rows_than_it_may() -> None:
+    """Of 300 rows, all if they fit, else as many as fit, the same for a seed."""
+    known = columns(300)
+    times = 1 + 2 * len(groups(contract()))
+    for most, rows in ((300 * times, 300), (300 * times - 1, 299), (50 * times + 3, 50), (1, 1)):
+        model = Toy(lambda c: 13 + 0.1 * c["grade"], contract())
+        found = importances(model, known, known["price"], repeats=2, predictions_max=most)
+        assert {len(asked["grade"]) for asked in model.seen} == {rows}
+        assert rows == 1 or sum(len(asked["grade"]) for asked in model.seen) <= most
+        assert found == importances(model, known, known["price"], repeats=2, predictions_max=most)
+
+
 def test_importance_prices_no_impossible_house() -> None:
     model = Toy(lambda c: 13 + 0 * c["lat"], contract())
     known = columns(300) | {"date": columns(300)["date"].copy(), "yr_built": columns(300)["yr_built"].copy()}

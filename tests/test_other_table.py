@@ -116,6 +116,7 @@ def test_the_whole_road_and_the_answers_work_on_another_table(bikes: Path) -> No
     assert named["brand_level"] == ["1 of 3 (cheapest)", "2 of 3", "3 of 3 (dearest)"]
     assert named["days"] == ["below 690", "from 690"]
     assert named["resale"] == ["not sold before"]
+    assert set(pd.read_csv("metrics/importance.csv")["columns"]) == {"brand", "gears", "weight_kg + electric", "sold"}
     shape = json.loads(Path("models/profile.json").read_text())["features"]
     assert set(shape["brand"]["levels"]) == {"alba", "brio", "corsa"}
     assert 0.15 < shape["gears"]["empty"] < 0.25

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from samples import params
 
-from hearth.charts import by_fifth, error_by_slice, pictures, predicted_and_actual
+from hearth.charts import by_fifth, error_by_slice, importance, pictures, predicted_and_actual
 from hearth.evidence import by_fifth as sure_by_fifth
-from hearth.plotdata import LEVELS, PlotTables, plot_tables
+from hearth.explanation import Importance
+from hearth.plotdata import LEVELS, PlotTables, importance_table, plot_tables
 from hearth.slices import EvaluateParams, table
 from hearth.strict import parse
 
@@ -180,6 +181,22 @@ def test_the_same_numbers_are_the_same_bytes(drawn: dict[str, bytes]) -> None:
 
 def test_other_numbers_are_another_picture(drawn: dict[str, bytes]) -> None:
     assert predicted_and_actual(scored(400, seed=1)) != drawn["predicted_and_actual.png"]
+
+
+RISES = [Importance(("a", "b"), 0.02, 0.001), Importance(("c",), 0.1, 0.0), Importance(("d",), -0.0, 0.0000004)]
+
+
+def test_importance_as_a_table_and_a_picture() -> None:
+    found = importance_table(RISES)
+    assert found.to_dict("records") == [
+        {"columns": "c", "rise": 0.1, "spread": 0.0},
+        {"columns": "a + b", "rise": 0.02, "spread": 0.001},
+        {"columns": "d", "rise": 0.0, "spread": 0.0},
+    ]
+    drawn = importance(found)
+    assert set(chunks(drawn)) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+    assert drawn == importance(importance_table(reversed(RISES)))
+    assert importance(importance_table(RISES[2:])) != drawn  # nothing rises, and it can be drawn
 
 
 def test_slices_have_whiskers() -> None:

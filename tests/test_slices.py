@@ -13,7 +13,7 @@ from hearth.scoring import slice_scores
 from hearth.slices import Baseline, EvaluateParams, table
 from hearth.strict import parse
 
-OTHERS = {name: params("evaluate")[name] for name in ("ridge", "bootstrap", "search")}
+OTHERS = {name: params("evaluate")[name] for name in ("ridge", "bootstrap", "search", "importance")}
 
 
 def chosen(rows_min: int = 1, **slices: Slice) -> EvaluateParams:
@@ -140,6 +140,7 @@ def test_the_shipped_slices_parse() -> None:
         ({"slices": {"x": {"resold": False}}}, "evaluate.slices.x.resold is False, wanted True"),
         ({"slices": {"x": {"resold": True, "edges": [2]}}}, "evaluate.slices.x.edges is not a known key"),
         ({"slices": {"x": "grade"}}, "evaluate.slices.x is 'grade', wanted a mapping such as {column: grade}"),
+        ({"importance": {"repeats": 0, "seed": 1, "predictions_max": 10}}, "evaluate.importance.repeats is 0"),
         ({"slices": {"x": {"column": "grade", "edgs": [2]}}}, "evaluate.slices.x.edgs is not a known key"),
         ({"baseline": {"area": "sqft_living"}}, "evaluate.baseline.group is missing"),
         ({"slice_rows_min": 0}, "evaluate.slice_rows_min is 0"),

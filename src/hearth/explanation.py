@@ -136,19 +136,27 @@ def typical(columns: Columns, contract: Contract) -> dict[str, NDArray[Any]]:
 
 
 def global_importance(
-    release: Release, columns: Columns, price: NDArray[np.generic], seed: int, repeats: int = 5
+    release: Release,
+    columns: Columns,
+    price: NDArray[np.generic],
+    seed: int,
+    repeats: int = 5,
+    predictions_max: int | None = None,
 ) -> tuple[Importance, ...]:
     """Return for each group of columns the rise of rmse_log when its values are shuffled together among the rows.
 
-    Each repeat shuffles all groups alike; a row that would become an impossible house keeps its own values.
+    Each repeat shuffles all groups alike; a row that would become an impossible house keeps its own values. Where that
+    would price more than `predictions_max` rows, fewer rows are drawn, without replacement; one at least.
     Source: Breiman (2001), Random Forests; Fisher, Rudin, Dominici (2019), All models are wrong, but many are useful.
     """
-    target = np.log(price.astype(np.float64))
-    known = _dated(columns, release)
+    parts = groups(release.contract)
+    chosen = _affordable(len(price), 1 + len(parts) * repeats, seed, predictions_max)
+    target = np.log(price[chosen].astype(np.float64))
+    known = {name: values[chosen] for name, values in _dated(columns, release).items()}
     shuffles = [np.random.default_rng([seed, repeat]).permutation(len(target)) for repeat in range(repeats)]
     least = _rms(release.log_price(known) - target)
     found = []
-    for group in groups(release.contract):
+    for group in parts:
         tables = (_shuffled(known, group, shuffle, release.contract) for shuffle in shuffles)
         rises = [_rms(release.log_price(table) - target) - least for table in tables]
         found.append(Importance(group, float(np.mean(rises)), float(np.std(rises, ddof=int(repeats > 1)))))
@@ -242,6 +250,14 @@ def _shuffled(columns: Columns, group: Group, order: NDArray[np.int64], contract
     moved = dict(columns) | {name: columns[name][order] for name in group}
     keeps = _impossible(moved, contract, set(columns))
     return moved | {name: np.where(keeps, columns[name], moved[name]) for name in group}
+
+
+def _affordable(rows: int, times: int, seed: int, predictions_max: int | None) -> NDArray[np.int64]:
+    """Return the numbers of the rows, or of as many as can be priced so many times."""
+    most = rows if predictions_max is None else max(1, predictions_max // times)
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def _rms(errors: Floats) -> float:

@@ -1,13 +1,14 @@
 """Make the small tables behind the plots: what DVC compares across commits and what the pictures draw."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hearth.scoring import Floats, coverage, mdape
+from hearth.explanation import Importance
+from hearth.scoring import Floats, coverage, mdape, rounded
 from hearth.slices import fifths
 
 LEVELS = np.arange(1, 20) / 20  # deciles and the points between them
@@ -40,6 +41,14 @@ def plot_tables(days: NDArray[np.datetime64], scored: Mapping[str, Floats]) -> P
         error_quantiles=pd.DataFrame({"share_of_sales": LEVELS, "error": np.round(np.quantile(errors, LEVELS), 6)}),
         residuals=_residuals(scored),
     )
+
+
+def importance_table(found: Iterable[Importance]) -> pd.DataFrame:
+    """Return a row per group of columns, the most important first: its columns, the rise of rmse_log, its spread."""
+    rows = [
+        {"columns": " + ".join(one.columns)} | rounded({"rise": one.rise, "spread": one.spread}, 6) for one in found
+    ]
+    return pd.DataFrame(rows).sort_values(["rise", "columns"], ascending=[False, True], ignore_index=True)
 
 
 def _grouped(name: str, labels: np.ndarray, scored: Mapping[str, Floats]) -> pd.DataFrame:

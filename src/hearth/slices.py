@@ -24,6 +24,14 @@ class Baseline(Strict):
     group: str
 
 
+class ImportanceParams(Strict):
+    """Hold how often and from which seed columns are shuffled, and how many rows may be priced for it."""
+
+    repeats: int = Field(ge=1)
+    seed: int = Field(ge=0, lt=2**32)
+    predictions_max: int = Field(ge=1)
+
+
 class Search(Strict):
     """Hold how the search for bad slices cuts columns, which cells count, and how many it shows."""
 
@@ -43,6 +51,7 @@ class EvaluateParams(Strict):
     slice_rows_min: int = Field(ge=1)
     bootstrap: Bootstrap
     search: Search
+    importance: ImportanceParams
 
     @model_validator(mode="after")
     def _own_names(self) -> "EvaluateParams":

@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 
 from hearth.baselines import GROUP_MEDIAN, LAST_SALE, MEDIAN, RIDGE, last_sale, median_by_group, overall_median, ridge
+from hearth.charts import importance as importance_picture
 from hearth.charts import pictures
 from hearth.contract import Contract
 from hearth.cuts import Background, fault
 from hearth.errors import Refusal
 from hearth.evidence import gather
+from hearth.explanation import global_importance
 from hearth.gate import GateParams, judge
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame, write_frame
-from hearth.paths import EVALUATED_MODEL, EVIDENCE, GATE, METRICS, PLOTS, PREDICTIONS, SLICES, TEST, TRAIN
-from hearth.plotdata import plot_tables
+from hearth.paths import EVALUATED_MODEL, EVIDENCE, GATE, IMPORTANCE, METRICS, PLOTS, PREDICTIONS, SLICES, TEST, TRAIN
+from hearth.plotdata import importance_table, plot_tables
 from hearth.release import open_release
 from hearth.rules import Columns
 from hearth.sanity import unscorable
@@ -35,9 +37,10 @@ def main(
     evidence: Path = EVIDENCE,
     gate: Path = GATE,
     slices: Path = SLICES,
+    importance: Path = IMPORTANCE,
     plots: Path = PLOTS,
 ) -> None:
-    """Write predictions, metrics, evidence, slices, plots and the gate's verdict; a no stops `package`, not this."""
+    """Write predictions, metrics, evidence, slices, importance, plots and the gate's verdict; a no stops `package`, not this."""
     params, limits = section("evaluate", EvaluateParams), section("gate", GateParams)
     release = open_release(read_folder(model), str(model))
     contract = release.contract
@@ -56,6 +59,7 @@ def main(
     groups = table(columns, scored, params, background)
     numbers, levels = _kinds(contract)
     proofs = gather(scored, simple, worst(columns, scored, numbers, levels, params.search), params.bootstrap)
+    shuffled = importance_table(global_importance(release, columns, actual, **params.importance.model_dump()))
     verdict = judge(found, groups, proofs.document(), scored, limits)
     keys = rows[[*contract.keys, contract.target.name]]
     write_frame(
@@ -63,9 +67,11 @@ def main(
     )
     write_json(metrics, found)
     write_json(evidence, proofs.document())
-    write_text(slices, pd.DataFrame(groups).to_csv(index=False, lineterminator="\n"))
+    write_text(slices, _csv(pd.DataFrame(groups)))
+    write_text(importance, _csv(shuffled))
     tables = plot_tables(columns[contract.time.name], scored)
     images = pictures(tables, scored, columns, pd.DataFrame(groups), proofs.coverage_by_fifth)
+    images["importance.png"] = importance_picture(shuffled)
     write_folder(plots, {name: text.encode() for name, text in tables.csv().items()} | images)
     write_json(gate, verdict.document())
     print(f"rmse_log {found['rmse_log']:.4f}, mdape {found['mdape']:.2%}, coverage {found['coverage']:.1%}")
@@ -90,6 +96,10 @@ def _kinds(contract: Contract) -> tuple[list[str], list[str]]:
     for column in contract.features:
         found[column.type == "category"].append(column.name)
     return found[False], found[True]
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def _check_names(params: EvaluateParams, columns: Columns, background: Background) -> None:
