@@ -317,3 +317,18 @@ def test_a_damaged_object_in_the_embedded_remote_is_not_pulled(tmp_path: Path) -
     checkout.run("git", "checkout", "--", "data/remote")
     checkout.run("dvc", "pull", "data/source/house_sales.parquet.dvc")
     assert (checkout.root / "data/source/house_sales.parquet").stat().st_size == 605_358
+
+
+def test_a_plot_has_a_number_or_a_day_on_each_axis_that_asks_for_one(remade: Remade, tmp_path: Path) -> None:
+    """Vega draws nothing where an axis of numbers is given a day or a name, and says nothing."""
+    shown = json.loads(remade.checkout.run("dvc", "plots", "show", "--json", "--out", str(tmp_path)).stdout)["data"]
+    drawn = {name: plot[0]["content"] for name, plot in shown.items() if plot[0]["type"] == "vega"}
+    assert {"Error by week of sale", "Importance of columns"} <= drawn.keys()
+    for name, plot in drawn.items():
+        axes = [part["encoding"] for part in (plot, *plot.get("layer", ())) if "encoding" in part]
+        for axis in (axis for encoding in axes for key, axis in encoding.items() if key in ("x", "y")):
+            for row in plot["data"]["values"] if "field" in axis else ():
+                value = row[axis["field"]]
+                assert axis["type"] == "nominal" or re.fullmatch(
+                    r"\d{4}-\d\d-\d\d" if axis["type"] == "temporal" else r"-?\d+(\.\d+)?(e-\d+)?", value
+                ), f"{name}: {axis['field']} is {value!r}"

@@ -87,6 +87,7 @@ def by_week(table: pd.DataFrame) -> bytes:
     lower.plot(places, table["median_ratio"], color=RED, marker="o", markersize=4)
     lower.set(ylabel="predicted / actual\n(median)", xlabel="week from")
     upper.set_xticks(places, [""] * len(table))
+    lower.set_xlim(upper.get_xlim())  # a bar stands above its point
     lower.set_xticks(places, table["week"].tolist(), rotation=40, ha="right")
     return _png(figure)
 
