@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check format docs lock clean
+.PHONY: help run serve test check format docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -40,6 +40,11 @@ format: .venv/dev.done ## mend what the linter and the formatter can mend
 
 docs: .venv/road.done ## write docs/data.md and the tables of README.md anew
 	@hearth docs
+
+bench: .venv/road.done ## run the benchmarks (a quarter of an hour)
+	@[ -d models/model ] || $(MAKE) run
+	@python benchmarks/one_row.py
+	@python benchmarks/quality.py
 
 lock: .venv/dev.done ## resolve the requirements*.lock anew from pyproject.toml
 	@sh tools/lock.sh

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 import hearth.stages  # noqa: F401 -- says one thread before scikit-learn loads; beside other load two take three times as long
 from hearth.answering import Answers, BadRequestError, ServiceParams
 from hearth.contract import Contract, parse_contract
-from hearth.features import FeatureParams, compute, feature_names
-from hearth.intervals import IntervalParams
-from hearth.model import Fitted, ModelParams, fit
+from hearth.estimators import HistParams
+from hearth.features import FeatureParams, input_names
+from hearth.hedonic import HedonicParams
+from hearth.market import MarketParams
+from hearth.model import Fitted, IntervalParams, ModelParams, OutOfFold, Recipe, fit
 from hearth.parquet import columns_of, to_frame
 from hearth.release import Facts, Range, Release, open_release, pack
 from hearth.rules import Columns
@@ -32,8 +34,11 @@ CONTRACT_BYTES = (PROJECT / "data/contract.yaml").read_bytes()
 PARAMS_TEXT = (PROJECT / "params.yaml").read_text(encoding="utf-8")
 FIRST_DAY = datetime.date(2014, 5, 2)
 DAYS = 300  # the sales of the samples fall on so many days from FIRST_DAY on
-MODEL = ModelParams(learning_rate=0.2, iterations=25, leaves=8, rows_per_leaf=5, l2=1.0, features_per_split=0.5, seed=1)
-DOUBT = IntervalParams(level=0.8, folds=2, fold_days=30)
+TREES = HistParams(kind="hist", loss="squared", weight=1.0, iterations=25, learning_rate=0.2, leaves=8, rows_per_leaf=5,
+                   l2=1.0, features_per_split=0.5, seed=1)  # fmt: skip
+MODEL = ModelParams(members={"mean": TREES}, outlier_log=0.5, neighbour_folds=3,
+                    out_of_fold=OutOfFold(folds=3, trees=TREES), seed=1)  # fmt: skip
+DOUBT = IntervalParams(level=0.8, folds=2, fold_days=30, margin=0.0, spread_min=0.01, spread=TREES)
 SERVICE = ServiceParams(batch_rows_max=5, body_bytes_max=1_000_000)
 
 
@@ -153,11 +158,22 @@ def columns(count: int, seed: int = 0) -> dict[str, NDArray[Any]]:
     return dict(_columns(count, seed))
 
 
+def whole_recipe(**other: Any) -> Recipe:
+    """Return the recipe of the tiny model: the real one's features, hedonic regression and market, with small trees."""
+    sections = {
+        "features": recipe(),
+        "hedonic": parse(HedonicParams, params("hedonic"), "params.yaml: hedonic"),
+        "market": parse(MarketParams, params("market"), "params.yaml: market"),
+        "model": MODEL,
+        "intervals": DOUBT,
+    }
+    return Recipe(**(sections | other))
+
+
 @cache
 def fitted() -> Fitted:
     """Return a tiny model of four hundred made-up sales."""
-    known = columns(400)
-    return fit(compute(known, contract(), recipe()), known["price"], known["date"], MODEL, DOUBT)
+    return fit(columns(400), contract(), whole_recipe())
 
 
 def facts(**other: Any) -> Facts:
@@ -171,11 +187,11 @@ def facts(**other: Any) -> Facts:
         "horizon": (newest + np.timedelta64(60, "D")).item(),
         "rows": 400,
         "data_sha256": hashlib.sha256(b"made up").hexdigest(),
-        "features": tuple(feature_names(contract(), recipe())),
+        "features": tuple(input_names(contract(), recipe())),
         "recipe": recipe(),
-        "params": {"model": MODEL.model_dump(), "intervals": DOUBT.model_dump()},
-        "level": DOUBT.level,
-        "half_width": fitted().half_width,
+        "params": whole_recipe().model_dump(mode="json", exclude={"features"}),
+        "index": fitted().index,
+        "interval": fitted().interval,
         "ranges": {name: Range(minimum=known[name].min(), maximum=known[name].max()) for name in numeric},
         "libraries": {"numpy": "1"},
     }
@@ -190,7 +206,7 @@ def graph() -> bytes:
 
 def release_files(**other: Any) -> dict[str, bytes]:
     """Return the files of the tiny release, with some of its facts changed."""
-    return pack(graph(), CONTRACT_BYTES, facts(**other))
+    return pack(graph(), CONTRACT_BYTES, facts(**other), fitted().known)
 
 
 @cache

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import changed, columns, contract, houses, recipe, sales
+from samples import PARAMS_TEXT, changed, columns, contract, houses, params, recipe, sales
 
 from hearth.errors import Refusal
 from hearth.features import (
@@ -17,11 +17,15 @@ from hearth.features import (
     Derived,
     FeatureParams,
     Place,
+    beside,
     compute,
     derived,
     distance_km,
     feature_names,
+    input_names,
+    model_inputs,
 )
+from hearth.neighbours import Neighbours, table
 from hearth.parquet import columns_of, to_frame
 from hearth.request import columns_of as columns_of_request
 from hearth.rules import Columns
@@ -85,8 +89,10 @@ def test_every_derived_feature_stands_in_the_table_above() -> None:
     assert {case[0] for case in mark.args[1]} == set(DERIVED)
 
 
-def test_every_derived_feature_is_used_by_the_shipped_recipe() -> None:
-    assert set(recipe().derived) == set(DERIVED)
+def test_every_derived_feature_is_used_by_the_shipped_recipe_but_one_that_is_left_out_on_purpose() -> None:
+    """The market's level is the price index's; params.yaml says why trees are not to see the day as well."""
+    assert set(DERIVED) - set(recipe().derived) == {"market_days"}
+    assert "market_days" in PARAMS_TEXT
 
 
 @pytest.mark.parametrize(
@@ -309,6 +315,87 @@ def test_a_wrong_recipe_is_refused(edit: dict[str, object], said: str) -> None:
         recipe(**edit)
     assert str(caught.value).startswith("params.yaml: features")
     assert said in str(caught.value)
+
+
+# What the neighbours say, beside what the row says
+
+
+def known_sales() -> Neighbours:
+    residuals = np.random.default_rng(1).normal(13, 0.3, 200)
+    return Neighbours(table(MANY, "date", residuals, recipe().neighbours), recipe().neighbours)
+
+
+def test_inputs_are_the_rows_own_then_the_neighbours() -> None:
+    fresh, known = columns(50, seed=4), known_sales()
+    found = model_inputs(fresh, contract(), recipe(), known)
+    assert found.dtype == np.float32
+    own = len(feature_names(contract(), recipe()))
+    assert found[:, :own].tobytes() == compute(fresh, contract(), recipe()).tobytes()
+    assert found[:, own:].tolist() == known.inputs(fresh, "date").astype(np.float32).tolist()
+    assert input_names(contract(), recipe()) == [
+        *feature_names(contract(), recipe()),
+        "neighbours_alike", "neighbours_alike_wide", "neighbours_around", "neighbours_near", "sold_before",
+    ]  # fmt: skip
+    assert found.shape == (50, len(input_names(contract(), recipe())))
+
+
+def test_without_neighbours_inputs_are_the_rows_own() -> None:
+    alone = recipe(neighbours=None)
+    assert input_names(contract(), alone) == feature_names(contract(), alone)
+    assert model_inputs(MANY, contract(), alone, None).tobytes() == compute(MANY, contract(), alone).tobytes()
+
+
+def test_a_row_has_its_inputs_alone_as_among_many_bit_for_bit() -> None:
+    fresh, known = columns(100, seed=4), known_sales()
+    together = model_inputs(fresh, contract(), recipe(), known)
+    alone = [model_inputs(taken(fresh, np.array([place])), contract(), recipe(), known) for place in range(100)]
+    assert np.concatenate(alone).tobytes() == together.tobytes()
+
+
+def test_a_request_and_a_table_hear_the_same_of_their_neighbours() -> None:
+    given = houses(50, seed=9)
+    dated = [house | {"date": datetime.date.fromisoformat(house["date"])} for house in given]
+    served = columns_of_request(dated, contract(), datetime.date(2015, 3, 1))
+    trained = columns_of(to_frame(sales(given)))
+    known = known_sales()
+    of_request, of_table = (model_inputs(rows, contract(), recipe(), known) for rows in (served, trained))
+    assert of_request.tobytes() == of_table.tobytes()
+
+
+def test_beside_keeps_what_is_missing() -> None:
+    found = beside(np.array([[1, 2]], dtype=np.float32), np.array([[np.nan, 0.1]]))
+    np.testing.assert_equal(found, np.array([[1, 2, np.nan, 0.1]], dtype=np.float32))
+
+
+@pytest.mark.parametrize("column", ["price", "id", "date"])
+@pytest.mark.parametrize("part", ["likeness", "lat", "long"])
+def test_neighbours_that_would_be_told_by_what_is_no_feature_are_refused(part: str, column: str) -> None:
+    """Houses alike in price: nobody can look up the answer."""
+    near = params("features")["neighbours"]
+    wrong = near | {part: near["likeness"] | {column: {"km": 1.0, "log": False}} if part == "likeness" else column}
+    with pytest.raises(
+        ValueError, match=rf"^features\.neighbours reads '{column}', which is no feature of the contract$"
+    ):
+        input_names(contract(), recipe(neighbours=wrong))
+
+
+def test_neighbours_told_by_a_column_that_there_is_not_are_refused() -> None:
+    wrong = params("features")["neighbours"] | {"lat": "no_such_column"}
+    with pytest.raises(
+        ValueError, match=r"^features\.neighbours reads 'no_such_column', which is no feature of the contract$"
+    ):
+        input_names(contract(), recipe(neighbours=wrong))
+
+
+def test_neighbours_told_by_a_category_of_names_are_refused() -> None:
+    """A text has no difference in kilometres."""
+    near = params("features")["neighbours"]
+    wrong = near | {"likeness": {"zipcode": {"km": 1.0, "log": False}}}
+    texts = changed({"zipcode": {"categories": ["a", "b"], "example": "a"}})
+    with pytest.raises(
+        ValueError, match=r"^features\.neighbours reads 'zipcode', a category; a difference needs numbers$"
+    ):
+        input_names(texts, recipe(neighbours=wrong))
 
 
 def test_distances_without_centres_are_refused_by_name() -> None:

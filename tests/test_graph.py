@@ -1,17 +1,31 @@
 """Test that the exported graph answers as the fitted trees do: to the last bits, at each threshold, and without a value."""
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import samples  # noqa: F401 -- says one thread before the libraries load
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from hearth.graph import INPUT, IR_VERSION, OPSETS, OUTPUT, tree_graph
+from hearth.estimators import CatBoostParams, Grown, HistParams, LightGBMParams, grow, of_hist
+from hearth.graph import IR_VERSION, OPSETS, tree_graph
+from hearth.levels import INPUT, OUTPUT, TABLES
+from hearth.trees import Ensemble
 
 FEATURES = 5
 EXACT = 1e-12
+SHARED: dict[str, Any] = {"loss": "squared", "weight": 1.0, "iterations": 40, "learning_rate": 0.1, "l2": 0.0,
+                          "features_per_split": 1.0, "seed": 0}  # fmt: skip
+KINDS: dict[str, HistParams | LightGBMParams | CatBoostParams] = {
+    "hist": HistParams(kind="hist", leaves=12, rows_per_leaf=5, **SHARED),
+    "lightgbm": LightGBMParams(kind="lightgbm", leaves=12, rows_per_leaf=5, rows_per_tree=0.8, **SHARED),
+    "catboost": CatBoostParams(kind="catboost", depth=4, rows_per_tree=0.8, **SHARED),
+}
+each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def rows(count: int, seed: int, missing: float = 0.0) -> np.ndarray:
@@ -28,31 +42,28 @@ def rows(count: int, seed: int, missing: float = 0.0) -> np.ndarray:
     return found
 
 
-def fit(missing: float = 0.0, wide: bool = False, **settings: object) -> HistGradientBoostingRegressor:
-    """Return a model of 800 rows; `wide`: of float64 rows, so that its thresholds are no float32."""
-    inputs = rows(800, 1, missing)
-    if wide:
-        inputs = inputs.astype(np.float64) * (1 + 1e-9)
+def target_of(inputs: np.ndarray) -> np.ndarray:
     filled = np.nan_to_num(inputs.astype(np.float64))
-    target = (
+    return (
         np.sin(3 * filled[:, 0])
         + filled[:, 2]
         + np.log1p(filled[:, 3]) / 5
         + filled[:, 4] / 10
         + np.isnan(inputs[:, 0])
     )
-    chosen = {"max_iter": 40, "max_leaf_nodes": 12, "min_samples_leaf": 5, "early_stopping": False, "random_state": 0}
-    return HistGradientBoostingRegressor(**(chosen | settings)).fit(inputs, target)
 
 
-@pytest.fixture(scope="module")
-def plain() -> HistGradientBoostingRegressor:
-    return fit()
+@cache
+def fit(kind: str, missing: float = 0.0, wide: bool = False, **settings: object) -> Grown:
+    """Return a model of 800 rows; `wide`: of float64 rows, so that its thresholds are no float32."""
+    inputs = rows(800, 1, missing)
+    if wide:
+        inputs = inputs.astype(np.float64) * (1 + 1e-9)
+    return grow(inputs, target_of(inputs), KINDS[kind].model_copy(update=settings))
 
 
-@pytest.fixture(scope="module")
-def with_missing() -> HistGradientBoostingRegressor:
-    return fit(missing=0.2)
+def graph(*models: Grown) -> bytes:
+    return tree_graph([model.trees for model in models], FEATURES)
 
 
 def answering(content: bytes, threads: int = 1) -> Callable[[np.ndarray], np.ndarray]:
@@ -62,115 +73,186 @@ def answering(content: bytes, threads: int = 1) -> Callable[[np.ndarray], np.nda
     return lambda inputs: session.run(None, {INPUT: inputs})[0]
 
 
-def thresholds(model: HistGradientBoostingRegressor) -> np.ndarray:
+def thresholds(model: Grown) -> np.ndarray:
     """Return (feature, threshold) of each split."""
-    nodes = np.concatenate([predictors[0].nodes for predictors in model._predictors])
-    inner = nodes[nodes["is_leaf"] == 0]
-    return np.column_stack([inner["feature_idx"], inner["num_threshold"]])
+    trees = model.trees.trees
+    return np.column_stack([
+        np.concatenate([tree.feature for tree in trees]), np.concatenate([tree.threshold for tree in trees])
+    ])  # fmt: skip
 
 
-def test_random_rows(plain: HistGradientBoostingRegressor) -> None:
-    inputs = rows(3000, 2)
-    found = answering(tree_graph(plain, FEATURES))(inputs)
-    assert (found.shape, found.dtype) == ((3000, 1), np.float64)
-    np.testing.assert_allclose(found[:, 0], plain.predict(inputs), rtol=0, atol=EXACT)
+def assert_same(model: Grown, inputs: np.ndarray) -> None:
+    """Compare the graph with the library that grew the trees, not with what was made of them."""
+    found = answering(graph(model))(inputs)
+    assert (found.shape, found.dtype) == ((len(inputs), 1), np.float64)
+    np.testing.assert_allclose(found[:, 0], model.predict(inputs), rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("wide", [False, True], ids=["thresholds are float32", "thresholds are not"])
+@each_kind
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+def test_random_rows(kind: str, loss: str) -> None:
+    assert_same(fit(kind, loss=loss), rows(3000, 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wide", "share"), [("hist", False, (1, 1)), ("catboost", False, (1, 1)), ("hist", True, (0, 0.1)), ("lightgbm", False, (0, 0.2))],
+    ids=["hist: thresholds are float32", "catboost: thresholds are float32", "hist: they are not", "lightgbm: most are not"],
+)  # fmt: skip
 @pytest.mark.parametrize("step", [-1, 0, 1], ids=["one float below", "nearest float", "one float above"])
-def test_rows_at_every_threshold(step: int, wide: bool) -> None:
+def test_rows_at_every_threshold(step: int, kind: str, wide: bool, share: tuple[float, float]) -> None:
     """A graph that rounds thresholds to float32, or mixes up < and ≤, goes another way here."""
-    model = fit(wide=wide)
+    model = fit(kind, wide=wide)
     splits = thresholds(model)
     values = splits[:, 1].astype(np.float32)
     exact = values.astype(np.float64) == splits[:, 1]
-    assert exact.mean() < 0.1 if wide else exact.all()
+    assert share[0] <= exact.mean() <= share[1]
     if step:
         values = np.nextafter(values, np.float32(step * np.inf), dtype=np.float32)
     inputs = rows(len(splits), 3)
     inputs[np.arange(len(splits)), splits[:, 0].astype(int)] = values
-    found = answering(tree_graph(model, FEATURES))(inputs)[:, 0]
-    np.testing.assert_allclose(found, model.predict(inputs), rtol=0, atol=EXACT)
+    assert_same(model, inputs)
 
 
-def test_thresholds_that_are_off_by_one_float_would_be_found(plain: HistGradientBoostingRegressor) -> None:
+@each_kind
+def test_thresholds_that_are_off_by_one_float_would_be_found(kind: str) -> None:
     """Moving each value at its threshold to the other side changes answers, so the test above can fail."""
-    splits = thresholds(plain)
+    model = fit(kind)
+    splits = thresholds(model)
+    nearest = splits[:, 1].astype(np.float32)
+    below = np.where(nearest <= splits[:, 1], nearest, np.nextafter(nearest, np.float32(-np.inf), dtype=np.float32))
     inputs = rows(len(splits), 3)
-    inputs[np.arange(len(splits)), splits[:, 0].astype(int)] = splits[:, 1].astype(np.float32)
-    moved = np.nextafter(inputs, np.float32(np.inf), dtype=np.float32)
-    assert (plain.predict(moved) != plain.predict(inputs)).sum() > 50
+    inputs[np.arange(len(splits)), splits[:, 0].astype(int)] = below
+    moved = inputs.copy()
+    moved[np.arange(len(splits)), splits[:, 0].astype(int)] = np.nextafter(below, np.float32(np.inf), dtype=np.float32)
+    assert (model.predict(moved) != model.predict(inputs)).sum() > 50
 
 
+@each_kind
 @pytest.mark.parametrize("share", [0.2, 1.0])
-def test_missing_values_go_the_way_that_was_learned(with_missing: HistGradientBoostingRegressor, share: float) -> None:
-    inputs = rows(2000, 4, share)
-    found = answering(tree_graph(with_missing, FEATURES))(inputs)[:, 0]
-    np.testing.assert_allclose(found, with_missing.predict(inputs), rtol=0, atol=EXACT)
+def test_missing_values_go_the_way_that_was_learned(kind: str, share: float) -> None:
+    assert_same(fit(kind, missing=0.2), rows(2000, 4, share))
 
 
-def test_both_ways_of_missing_values_are_in_that_model(with_missing: HistGradientBoostingRegressor) -> None:
-    nodes = np.concatenate([predictors[0].nodes for predictors in with_missing._predictors])
-    assert set(nodes[nodes["is_leaf"] == 0]["missing_go_to_left"].tolist()) == {0, 1}
+@pytest.mark.parametrize(("kind", "ways"), [("hist", {0, 1}), ("lightgbm", {0, 1}), ("catboost", {1})])
+def test_the_ways_of_missing_values_in_those_models(kind: str, ways: set[int]) -> None:
+    """Both where the library learns the way; CatBoost holds an empty cell to be below everything."""
+    found = np.concatenate([tree.missing_left for tree in fit(kind, missing=0.2).trees.trees])
+    assert set(found.astype(int).tolist()) == ways
 
 
-def test_missing_values_that_training_never_saw(plain: HistGradientBoostingRegressor) -> None:
-    inputs = rows(1000, 5, 0.3)
-    found = answering(tree_graph(plain, FEATURES))(inputs)[:, 0]
-    np.testing.assert_allclose(found, plain.predict(inputs), rtol=0, atol=EXACT)
+@each_kind
+def test_missing_values_that_training_never_saw(kind: str) -> None:
+    assert_same(fit(kind), rows(1000, 5, 0.3))
 
 
-def test_infinities_go_as_in_the_estimator(plain: HistGradientBoostingRegressor) -> None:
+@each_kind
+def test_infinities_go_as_in_the_library(kind: str) -> None:
     inputs = rows(1000, 6)
     inputs[::2, 0], inputs[1::2, 3], inputs[::3, 4] = np.inf, -np.inf, np.inf
-    found = answering(tree_graph(plain, FEATURES))(inputs)[:, 0]
-    np.testing.assert_allclose(found, plain.predict(inputs), rtol=0, atol=EXACT)
+    assert_same(fit(kind), inputs)
+    assert_same(fit(kind, missing=0.2), inputs)
 
 
-def test_a_row_alone_equals_the_row_in_a_batch_bit_for_bit(with_missing: HistGradientBoostingRegressor) -> None:
+@pytest.mark.parametrize("kinds", [("hist",), ("lightgbm",), ("catboost",), ("hist", "catboost")], ids=" and ".join)
+def test_a_row_alone_equals_the_row_in_a_batch_bit_for_bit(kinds: tuple[str, ...]) -> None:
     """With one thread, as release.py has it; with two, a batch of more than fifty sums its trees in another order."""
     inputs = rows(300, 7, 0.1)
-    answer = answering(tree_graph(with_missing, FEATURES))
+    answer = answering(graph(*(fit(kind, missing=0.2) for kind in kinds)))
     alone = np.concatenate([answer(inputs[place : place + 1]) for place in range(300)])
     assert alone.tobytes() == answer(inputs).tobytes()
 
 
+def test_each_ensemble_has_its_column() -> None:
+    """In the order given, each with its own base and number of trees."""
+    models = [fit("hist"), fit("catboost", iterations=7), fit("lightgbm", iterations=1), fit("hist", missing=0.2)]
+    inputs = rows(500, 8, 0.1)
+    found = answering(graph(*models))(inputs)
+    assert found.shape == (500, 4)
+    for column, model in zip(found.T, models, strict=True):
+        np.testing.assert_allclose(column, model.predict(inputs), rtol=0, atol=EXACT)
+    assert np.abs(np.diff(found, axis=1)).max(axis=0).min() > 0.1
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [{"max_iter": 1}, {"max_leaf_nodes": 2}, {"max_depth": 1}, {"learning_rate": 1.0}, {"max_leaf_nodes": 300, "min_samples_leaf": 1}],
+    ("kind", "settings"),
+    [
+        ("hist", {"iterations": 1}), ("hist", {"leaves": 2}), ("hist", {"learning_rate": 1.0}), ("hist", {"leaves": 300, "rows_per_leaf": 1}),
+        ("lightgbm", {"iterations": 1}), ("lightgbm", {"leaves": 2}), ("lightgbm", {"leaves": 300, "rows_per_leaf": 1}),
+        ("catboost", {"iterations": 1}), ("catboost", {"depth": 1}), ("catboost", {"depth": 8, "iterations": 5}),
+    ],
     ids=str,
 )  # fmt: skip
-def test_small_and_large_trees(settings: dict[str, object]) -> None:
-    model, inputs = fit(**settings), rows(500, 8)
-    found = answering(tree_graph(model, FEATURES))(inputs)[:, 0]
-    np.testing.assert_allclose(found, model.predict(inputs), rtol=0, atol=EXACT)
+def test_small_and_large_trees(kind: str, settings: dict[str, object]) -> None:
+    assert_same(fit(kind, **settings), rows(500, 8))
 
 
-def test_the_same_model_is_the_same_bytes(plain: HistGradientBoostingRegressor) -> None:
-    assert tree_graph(plain, FEATURES) == tree_graph(plain, FEATURES) == tree_graph(fit(), FEATURES)
+@each_kind
+def test_the_same_model_is_the_same_bytes(kind: str) -> None:
+    again = fit.__wrapped__(kind)
+    assert again is not fit(kind)
+    assert graph(fit(kind)) == graph(fit(kind)) == graph(again)
 
 
-def test_the_graph_is_a_standard_one(plain: HistGradientBoostingRegressor) -> None:
-    """Data only: three operators of fixed versions, and no text that names a machine or a day."""
-    graph = onnx.load_from_string(tree_graph(plain, FEATURES))
-    assert [(node.domain, node.op_type) for node in graph.graph.node] == [
-        ("", "Cast"),
-        ("ai.onnx.ml", "TreeEnsemble"),
-        ("", "Add"),
-    ]
-    assert {entry.domain: entry.version for entry in graph.opset_import} == OPSETS
-    assert (graph.ir_version, graph.producer_name, graph.doc_string) == (IR_VERSION, "hearth", "")
-    assert [value.name for value in (*graph.graph.input, *graph.graph.output)] == [INPUT, OUTPUT]
-    assert graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value == FEATURES
+def operators(content: bytes) -> list[tuple[str, str]]:
+    return [(node.domain, node.op_type) for node in onnx.load_from_string(content).graph.node]
+
+
+def test_the_graph_is_a_standard_one() -> None:
+    """Data only: operators of fixed versions, and no text that names a machine or a day."""
+    made = onnx.load_from_string(graph(fit("hist"), fit("catboost")))
+    trees = ("ai.onnx.ml", "TreeEnsemble")
+    assert operators(graph(fit("hist"), fit("catboost"))) == [("", "Cast"), trees, trees, ("", "Concat"), ("", "Add")]
+    assert {entry.domain: entry.version for entry in made.opset_import} == OPSETS
+    assert (made.ir_version, made.producer_name, made.doc_string) == (IR_VERSION, "hearth", "")
+    assert [value.name for value in (*made.graph.input, *made.graph.output)] == [INPUT, OUTPUT]
+    assert OUTPUT == "values"
+    assert made.graph.input[0].type.tensor_type.shape.dim[1].dim_value == FEATURES
+    assert made.graph.output[0].type.tensor_type.shape.dim[1].dim_value == 2
+
+
+def test_trees_of_levels_become_plain_operators_and_tables() -> None:
+    content = graph(fit("catboost"), fit("catboost"))
+    assert {domain for domain, _ in operators(content)} == {""}
+    made = onnx.load_from_string(content)
+    assert [value.name for value in made.graph.output] == [OUTPUT, *(f"{name}_table" for name in TABLES)]
+    assert {entry.domain: entry.version for entry in made.opset_import} == OPSETS
+
+
+# scikit-learn's own models, as the graph's and the trees' door for them
+
+
+def scikit(**settings: object) -> HistGradientBoostingRegressor:
+    inputs = rows(800, 1)
+    chosen = {"max_iter": 10, "early_stopping": False, "random_state": 0}
+    return HistGradientBoostingRegressor(**(chosen | settings)).fit(inputs, target_of(inputs))
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_depth": 1}, {"max_leaf_nodes": None, "max_iter": 3}], ids=str)
+def test_a_model_of_scikit_learn_is_what_it_was(settings: dict[str, object]) -> None:
+    model = scikit(**settings)
+    assert_same(Grown(of_hist(model), model.predict), rows(500, 2))
 
 
 def test_native_categories_are_refused() -> None:
-    with pytest.raises(ValueError, match="native categorical splits have no place in this graph; encode categories"):
-        tree_graph(fit(categorical_features=[2]), FEATURES)
+    with pytest.raises(ValueError, match="native categorical splits have no place in these trees; encode categories"):
+        of_hist(scikit(categorical_features=[2]))
 
 
-def test_a_tree_without_a_split_is_refused() -> None:
+def test_a_model_without_a_split_is_refused() -> None:
     inputs = rows(50, 9)
     model = HistGradientBoostingRegressor(max_iter=2, early_stopping=False).fit(inputs, np.full(50, 13.0))
-    with pytest.raises(ValueError, match="a tree without a split; use fewer iterations or more rows"):
-        tree_graph(model, FEATURES)
+    with pytest.raises(
+        ValueError, match="a tree without a split, and no other tree; use fewer rows per leaf or more rows"
+    ):
+        of_hist(model)
+
+
+def test_a_tree_without_a_split_among_others_is_part_of_the_base() -> None:
+    """A library stops to grow where nothing is left to learn: the graph has no such trees, but their values."""
+    inputs = rows(800, 1)
+    model = HistGradientBoostingRegressor(max_iter=30, learning_rate=1.0, early_stopping=False, min_samples_leaf=1)
+    model.fit(inputs, (inputs[:, 2] > 0).astype(np.float64))
+    found = of_hist(model)
+    assert isinstance(found, Ensemble)
+    assert len(found.trees) < len(model._predictors)
+    assert_same(Grown(found, model.predict), rows(500, 2))

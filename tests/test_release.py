@@ -3,6 +3,7 @@
 import copy
 import datetime
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -13,12 +14,27 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import CONTRACT_BYTES, changed, columns, contract, facts, fitted, graph, recipe, release, release_files
+from samples import (
+    CONTRACT_BYTES,
+    changed,
+    columns,
+    contract,
+    facts,
+    fitted,
+    graph,
+    recipe,
+    release,
+    release_files,
+    whole_recipe,
+)
 
 import hearth.release
 from hearth.errors import Refusal
-from hearth.features import compute
-from hearth.release import CONTRACT, DIGITS, GRAPH, MANIFEST, Release, open_release, pack, verify
+from hearth.features import input_names, model_inputs
+from hearth.intervals import Interval
+from hearth.model import fit
+from hearth.neighbours import Neighbours
+from hearth.release import CONTRACT, DIGITS, FORMAT, GRAPH, KNOWN, MANIFEST, Release, open_release, pack, verify
 
 Files = dict[str, bytes]
 FOLDER = "models/model"
@@ -42,6 +58,12 @@ def no_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hearth.release, "yaml", SimpleNamespace(safe_load=opened))
 
 
+def known_sales(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=values.dtype == object)
+    return buffer.getvalue()
+
+
 def edited(edit: Callable[[dict[str, Any]], object], signed: bool = False) -> Files:
     """Return the tiny release with another manifest; `signed`: with the version that its content has."""
     files = release_files()
@@ -62,14 +84,24 @@ def test_what_was_packed_is_what_is_opened() -> None:
     assert opened.facts == facts()
     assert opened.contract == contract()
     assert opened.manifest == verify(release_files(), FOLDER)
+    assert opened.known.known.tobytes() == fitted().known.known.tobytes()
+    assert opened.known.params == recipe().neighbours
 
 
-def test_the_files_are_the_graph_the_contract_and_a_manifest_of_both() -> None:
+def test_the_files_are_the_graph_the_contract_the_known_sales_and_a_manifest_of_them() -> None:
     files = release_files()
-    assert set(files) == {GRAPH, CONTRACT, MANIFEST}
+    assert (
+        set(files)
+        == {"model.onnx", "contract.yaml", "known_sales.npy", "manifest.json"}
+        == {GRAPH, CONTRACT, KNOWN, MANIFEST}
+    )
     assert (files[GRAPH], files[CONTRACT]) == (graph(), CONTRACT_BYTES)
-    listed = json.loads(files[MANIFEST])["files"]
-    for name in (GRAPH, CONTRACT):
+    assert np.load(io.BytesIO(files[KNOWN]), allow_pickle=False).tobytes() == fitted().known.known.tobytes()
+    document = json.loads(files[MANIFEST])
+    assert document["format"] == FORMAT == "hearth-model-2"
+    listed = document["files"]
+    assert set(listed) == set(files) - {MANIFEST}
+    for name in (GRAPH, CONTRACT, KNOWN):
         assert listed[name] == {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])}
 
 
@@ -78,15 +110,18 @@ def test_the_same_facts_are_the_same_bytes() -> None:
 
 
 def test_the_version_begins_with_the_day_and_names_everything_in_it() -> None:
-    first = verify(release_files(), FOLDER).model_version
+    first, known = verify(release_files(), FOLDER).model_version, fitted().known
     assert first.startswith(f"{facts().as_of}-")
     others = [
         verify(release_files(rows=401), FOLDER).model_version,
         verify(release_files(libraries={"numpy": "2"}), FOLDER).model_version,
-        verify(pack(graph() + b"x", CONTRACT_BYTES, facts()), FOLDER).model_version,
-        verify(pack(graph(), CONTRACT_BYTES + b"\n", facts()), FOLDER).model_version,
+        verify(pack(graph() + b"x", CONTRACT_BYTES, facts(), known), FOLDER).model_version,
+        verify(pack(graph(), CONTRACT_BYTES + b"\n", facts(), known), FOLDER).model_version,
+        verify(pack(graph(), CONTRACT_BYTES, facts(), Neighbours(known.known[1:], known.params)), FOLDER).model_version,
+        verify(release_files(index=facts().index.model_copy(update={"slope": 0.5})), FOLDER).model_version,
+        verify(release_files(interval=facts().interval.model_copy(update={"factor": 0.5})), FOLDER).model_version,
     ]
-    assert len({first, *others}) == 5
+    assert len({first, *others}) == 8
 
 
 def test_the_parsers_are_called_for_a_good_release(no_parser: None) -> None:
@@ -100,7 +135,7 @@ def test_the_parsers_are_called_for_a_good_release(no_parser: None) -> None:
 
 @pytest.mark.parametrize("place", [0, 0.5, -1], ids=["first byte", "middle", "last byte"])
 @pytest.mark.parametrize("bit", [0, 7])
-@pytest.mark.parametrize("name", [GRAPH, CONTRACT])
+@pytest.mark.parametrize("name", [GRAPH, CONTRACT, KNOWN])
 def test_one_flipped_bit_is_refused_before_anything_is_parsed(
     no_parser: None, name: str, bit: int, place: float
 ) -> None:
@@ -128,7 +163,7 @@ def test_every_flipped_bit_of_the_manifest_is_refused(no_parser: None) -> None:
             assert refused(files | {MANIFEST: bytes(content)}).startswith(f"{FOLDER}/"), place
 
 
-@pytest.mark.parametrize("name", [GRAPH, CONTRACT])
+@pytest.mark.parametrize("name", [GRAPH, CONTRACT, KNOWN])
 def test_a_missing_file_is_refused(no_parser: None, name: str) -> None:
     files = release_files()
     del files[name]
@@ -153,13 +188,15 @@ def test_files_that_changed_places_are_refused(no_parser: None) -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        pytest.param(lambda d: d["facts"].update(half_width=9.9), id="wider intervals"),
+        pytest.param(lambda d: d["facts"]["interval"].update(factor=9.9), id="wider intervals"),
+        pytest.param(lambda d: d["facts"]["index"].update(slope=0.1), id="a rising market"),
+        pytest.param(lambda d: d["facts"]["recipe"].update(neighbours=None), id="no neighbours"),
         pytest.param(lambda d: d["facts"].update(as_of="2016-01-01"), id="another day"),
         pytest.param(lambda d: d["facts"].update(horizon="2049-12-31"), id="another horizon"),
         pytest.param(lambda d: d["files"][GRAPH].update(sha256="0" * 64), id="another checksum"),
         pytest.param(lambda d: d["files"].pop(CONTRACT), id="a file less"),
         pytest.param(lambda d: d.update(model_version="2016-01-01-000000000000"), id="another version"),
-        pytest.param(lambda d: d["facts"]["params"]["model"].update(leaves=9), id="another param"),
+        pytest.param(lambda d: d["facts"]["params"]["model"]["members"]["mean"].update(leaves=9), id="another param"),
     ],
 )
 def test_an_edited_manifest_is_refused_by_its_version(
@@ -180,7 +217,7 @@ def test_an_edited_manifest_is_refused_by_its_version(
         pytest.param(b"9" * 5000, "4300 digits", id="a number of 5000 digits"),
         pytest.param(b"[]", "an object", id="a list"),
         pytest.param(b"null", "an object", id="null"),
-        pytest.param(b'{"format": "hearth-model-1"}', "Field required", id="almost nothing"),
+        pytest.param(b'{"format": "hearth-model-2"}', "Field required", id="almost nothing"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(no_parser: None, content: bytes, said: str) -> None:
@@ -192,10 +229,16 @@ def test_a_manifest_that_is_none_is_refused(no_parser: None, content: bytes, sai
 @pytest.mark.parametrize(
     "edit",
     [
-        pytest.param(lambda d: d.update(format="hearth-model-2"), id="another format"),
+        pytest.param(lambda d: d.update(format="hearth-model-1"), id="the format before"),
+        pytest.param(lambda d: d.update(format="hearth-model-3"), id="another format"),
         pytest.param(lambda d: d.update(extra=1), id="an unknown key"),
         pytest.param(lambda d: d["facts"].update(rows="400"), id="a text for a number"),
-        pytest.param(lambda d: d["facts"].update(half_width=0), id="intervals without width"),
+        pytest.param(lambda d: d["facts"]["interval"].update(factor=0), id="intervals without width"),
+        pytest.param(lambda d: d["facts"]["interval"].update(spread_min=0), id="intervals that may have none"),
+        pytest.param(lambda d: d["facts"]["interval"].update(level=1), id="intervals that hold everything"),
+        pytest.param(lambda d: d["facts"].update(half_width=0.2), id="intervals of one width"),
+        pytest.param(lambda d: d["facts"]["index"].update(levels=[]), id="a market without a level"),
+        pytest.param(lambda d: d["facts"]["index"].pop("damping_days"), id="a trend without end"),
         pytest.param(lambda d: d["files"][GRAPH].update(sha256="abc"), id="half a checksum"),
         pytest.param(lambda d: d["facts"]["recipe"].update(derived=["no_such_feature"]), id="a feature of other code"),
         pytest.param(lambda d: d["facts"].pop("ranges"), id="a fact less"),
@@ -217,7 +260,7 @@ def test_nan_in_the_manifest_is_refused() -> None:
     assert MANIFEST in refused(edited(lambda d: d["facts"]["params"].update(x=float("nan"))))
 
 
-@pytest.mark.parametrize("name", [GRAPH, CONTRACT])
+@pytest.mark.parametrize("name", [GRAPH, CONTRACT, KNOWN])
 def test_a_manifest_that_does_not_name_a_needed_file_is_refused(name: str) -> None:
     files = edited(lambda d: d["files"].pop(name), signed=True)
     del files[name]
@@ -239,9 +282,66 @@ HORIZON = str(facts().horizon)
 
 
 def test_log_prices_are_those_of_the_fitted_model() -> None:
+    """The libraries' own predictions and the index; neither the graph nor the trees that were made of them."""
     known = columns(400)
-    expected = fitted().log_price(compute(known, contract(), recipe()))
+    inputs = model_inputs(known, contract(), recipe(), fitted().known)
+    expected = fitted().index.level(known["date"]) + fitted().price.predict(inputs)
     np.testing.assert_allclose(release().log_price(known), expected, rtol=0, atol=1e-12)
+    assert np.abs(fitted().index.level(known["date"])).max() > 1e-4
+
+
+def test_the_graph_gives_price_and_spread() -> None:
+    inputs = release().inputs(columns(100, seed=2))
+    price, spread = release().run(inputs).T
+    np.testing.assert_allclose(price, fitted().price.predict(inputs), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(spread, fitted().spread.predict(inputs), rtol=0, atol=1e-12)
+    assert inputs.shape == (100, len(facts().features))
+
+
+def test_a_release_without_neighbours_is_packed_and_opened_without_known_sales() -> None:
+    alone = recipe(neighbours=None)
+    made = fit(columns(400), contract(), whole_recipe(features=alone))
+    stated = facts(
+        recipe=alone, features=tuple(input_names(contract(), alone)), index=made.index, interval=made.interval
+    )
+    files = pack(made.graph(), CONTRACT_BYTES, stated, made.known)
+    assert set(files) == {GRAPH, CONTRACT, MANIFEST}
+    opened = open_release(files, FOLDER)
+    assert opened.known is None
+    inputs = model_inputs(columns(50), contract(), alone, None)
+    expected = made.index.level(columns(50)["date"]) + made.price.predict(inputs)
+    np.testing.assert_allclose(opened.log_price(columns(50)), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(b"", "EOF: reading magic string", id="nothing"),
+        pytest.param(b"x" * 200, "the magic string is not correct", id="another file"),
+        pytest.param(known_sales(np.zeros((3, 10), dtype=object)), "Object arrays cannot be loaded", id="a pickle"),
+        pytest.param(known_sales(np.zeros((3, 10), dtype=np.float32)), "it holds float32, wanted finite float64", id="float32"),
+        pytest.param(known_sales(np.full((3, 10), np.nan)), "it holds float64, wanted finite float64", id="empty cells"),
+        pytest.param(known_sales(np.zeros((3, 9))), "known sales of shape (3, 9), wanted (n, 10)", id="a column less"),
+        pytest.param(known_sales(np.zeros((0, 10))), "known sales of shape (0, 10), wanted (n, 10)", id="no sale"),
+        pytest.param(known_sales(np.zeros(10)), "known sales of shape (10,), wanted (n, 10)", id="one row"),
+    ],
+)  # fmt: skip
+def test_known_sales_that_are_none_are_refused_although_their_checksum_is_right(content: bytes, said: str) -> None:
+    stated = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    found = refused(edited(lambda d: d["files"].update({KNOWN: stated}), signed=True) | {KNOWN: content})
+    assert found.startswith(f"{FOLDER}/{KNOWN} is no table of known sales ({said}")
+    assert found.endswith("; train anew.")
+
+
+def test_the_known_sales_are_read_and_not_only_carried() -> None:
+    """With all residuals a half higher, so are all means, and prices move. Which way is the trees' own business."""
+    dearer = fitted().known.known + np.array([0.0] * 9 + [0.5])
+    moved = open_release(pack(graph(), CONTRACT_BYTES, facts(), Neighbours(dearer, recipe().neighbours)), FOLDER)
+    fresh = columns(100, seed=8)
+    rise = moved.inputs(fresh) - release().inputs(fresh)
+    np.testing.assert_allclose(rise[:, -5:-1], 0.5, atol=1e-5)
+    assert np.count_nonzero(rise[:, :-5]) == np.count_nonzero(rise[:, -1]) == 0
+    assert (moved.log_price(fresh) != release().log_price(fresh)).mean() > 0.5
 
 
 def test_a_house_alone_is_priced_as_in_a_batch() -> None:
@@ -254,12 +354,32 @@ def test_a_house_alone_is_priced_as_in_a_batch() -> None:
     assert together.tolist() == alone
 
 
-def test_an_interval_is_the_half_width_either_way_in_log_price() -> None:
-    found = release().predict(columns(50))
-    wide = facts().half_width
+def test_an_interval_is_the_learned_spread_times_the_factor_either_way_in_log_price() -> None:
+    known = columns(50, seed=2)
+    found = release().predict(known)
+    spread = fitted().spread.predict(release().inputs(known))
+    known_interval = facts().interval
+    wide = known_interval.factor * np.maximum(spread, known_interval.spread_min) + known_interval.margin
     np.testing.assert_allclose(np.log(found.high / found.price), wide, atol=1e-4)
     np.testing.assert_allclose(np.log(found.price / found.low), wide, atol=1e-4)
     assert ((found.low < found.price) & (found.price < found.high)).all()
+    assert wide.max() > 1.2 * wide.min()  # hard houses have wider ones
+
+
+def test_each_part_of_the_interval_is_used() -> None:
+    """A factor twice as large, a margin, and a smallest spread above all learned ones, each as its formula says."""
+    known = columns(50, seed=2)
+
+    def wide(**other: float) -> np.ndarray:
+        stated = Interval(**({"level": 0.8, "factor": 2.0, "margin": 0.0, "spread_min": 1e-6} | other))
+        found = open_release(release_files(interval=stated), FOLDER).predict(known)
+        return np.asarray(np.log(found.high / found.price))
+
+    spread = release().run(release().inputs(known))[:, 1]
+    np.testing.assert_allclose(wide(), 2 * np.maximum(spread, 1e-6), atol=1e-4)
+    np.testing.assert_allclose(wide(factor=4.0), 2 * wide(), atol=1e-4)
+    np.testing.assert_allclose(wide(margin=0.1), wide() + 0.1, atol=1e-4)
+    np.testing.assert_allclose(wide(spread_min=1.0), 2.0, atol=1e-4)
 
 
 def test_a_whole_number_target_is_priced_in_whole_numbers() -> None:
@@ -272,7 +392,7 @@ def test_a_whole_number_target_is_priced_in_whole_numbers() -> None:
 def test_another_target_is_priced_to_seven_significant_digits() -> None:
     """Whole numbers would round a price of 0.45 million to nothing."""
     known = changed({"price": {"type": "number", "minimum": 0.001}})
-    found = Release(verify(release_files(), FOLDER), known, graph()).predict(columns(50))
+    found = Release(verify(release_files(), FOLDER), known, graph(), fitted().known).predict(columns(50))
     exact = np.exp(release().log_price(columns(50)))
     np.testing.assert_allclose(found.price, exact, rtol=0.5000001 * 10 ** (1 - DIGITS))
     assert all(float(f"{value:.{DIGITS}g}") == value for value in found.price.tolist())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hearth.splitting import SplitParams, is_test, rolling_origin
+from hearth.splitting import SplitParams, group_folds, is_test, rolling_origin
 
 
 def days(*texts: str) -> np.ndarray:
@@ -72,3 +72,62 @@ def test_every_judged_row_is_later_than_every_fitted_row(numbers: list[int], fol
     assert len(set(judged.tolist())) == len(judged)
     newest = known > known.max() - np.timedelta64(folds * fold_days, "D")
     assert sorted(judged.tolist()) == np.flatnonzero(newest).tolist()
+
+
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+def by_house(houses: list[object], folds: int, seed: int = 1) -> Pairs:
+    return list(group_folds(np.array(houses), folds, seed))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=80), st.integers(2, 8), st.integers(0, 2**32 - 1))
+def test_each_row_is_judged_once_and_by_a_fit_without_its_house(houses: list[int], folds: int, seed: int) -> None:
+    assume(len(set(houses)) > 1)
+    known = np.array(houses)
+    found = list(group_folds(known, folds, seed))
+    assume(found)  # a draw may put all of few houses into one fold, which then has no rows to fit on
+    judged = np.concatenate([judge for _, judge in found])
+    assert sorted(judged.tolist()) == list(range(len(houses)))
+    assert len(found) <= folds
+    for fit, judge in found:
+        assert sorted([*fit.tolist(), *judge.tolist()]) == list(range(len(houses)))
+        assert not set(known[fit].tolist()) & set(known[judge].tolist())
+
+
+def test_folds_that_look_at_rows_only_would_divide_houses() -> None:
+    """The negative proof of the test above: the same draw per row parts the two sales of many a house."""
+    houses = np.repeat(np.arange(40), 2)
+    by_row = [
+        set(houses[fit].tolist()) & set(houses[judge].tolist()) for fit, judge in group_folds(np.arange(80), 4, 1)
+    ]
+    assert min(len(parted) for parted in by_row) > 3
+    assert not any(set(houses[fit].tolist()) & set(houses[judge].tolist()) for fit, judge in group_folds(houses, 4, 1))
+
+
+def test_folds_are_of_about_the_same_size() -> None:
+    sizes = [len(judge) for _, judge in by_house(list(range(4000)), 5)]
+    assert len(sizes) == 5
+    assert all(700 < size < 900 for size in sizes)
+
+
+def test_the_seed_alone_decides_which_house_is_in_which_fold() -> None:
+    def parted(found: Pairs) -> list[list[int]]:
+        return [judge.tolist() for _, judge in found]
+
+    houses: list[object] = list(range(50))
+    assert parted(by_house(houses, 4)) == parted(by_house(houses, 4))
+    assert parted(by_house(houses, 4)) != parted(by_house(houses, 4, seed=2))
+    named = [f"house {number:02d}" for number in range(50)]
+    assert parted(by_house([*named], 4)) == parted(by_house(houses, 4))
+
+
+def test_the_order_of_rows_does_not_move_a_house_to_another_fold() -> None:
+    houses, order = np.repeat(np.arange(30), 2), np.random.default_rng(1).permutation(60)
+    folds = [set(houses[judge].tolist()) for _, judge in group_folds(houses, 4, 1)]
+    assert [set(houses[order][judge].tolist()) for _, judge in group_folds(houses[order], 4, 1)] == folds
+
+
+def test_one_house_alone_cannot_be_judged() -> None:
+    assert by_house([7, 7, 7], 5) == []

@@ -2,7 +2,7 @@
 
 import datetime
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, ValidationError
@@ -24,6 +24,22 @@ class Outer(Strict):
 
 class Dated(Strict):
     day: Day
+
+
+class Oak(Strict):
+    kind: Literal["oak"]
+    acorns: int = Field(ge=0)
+
+
+class Fir(Strict):
+    kind: Literal["fir"]
+    cones: int = Field(ge=0)
+
+
+class Wood(Strict):
+    trees: dict[str, Annotated[Oak | Fir, Field(discriminator="kind")]]
+    one: Annotated[Oak | Fir, Field(discriminator="kind")] | None = None
+    row: Annotated[tuple[Annotated[Oak | Fir, Field(discriminator="kind")], ...], Listed] = ()
 
 
 def refused(values: object, kind: type[Strict] = Outer, where: str = "params.yaml: model") -> str:
@@ -65,6 +81,46 @@ def test_a_whole_number_is_a_number() -> None:
 )  # fmt: skip
 def test_a_wrong_value_is_refused_with_its_place(values: object, said: str) -> None:
     assert said in refused(values).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        pytest.param({"kind": "elm", "acorns": 1}, "kind is 'elm', wanted one of 'oak', 'fir'.", id="unknown kind"),
+        pytest.param({"kind": 0}, "kind is 0, wanted one of 'oak', 'fir'.", id="a number for a kind"),
+        pytest.param({"kind": ""}, "kind is '', wanted one of 'oak', 'fir'.", id="an empty kind"),
+        pytest.param({"kind": ["oak"]}, "kind is ['oak'], wanted one of 'oak', 'fir'.", id="a list of kinds"),
+        pytest.param({"acorns": 1}, "kind is missing; add it.", id="no kind"),
+        pytest.param({"kind": None, "acorns": 1}, "kind is missing; add it.", id="null for a kind"),
+        pytest.param({}, "kind is missing; add it.", id="nothing"),
+        pytest.param({"kind": "oak", "acorns": -1}, "acorns is -1, wanted greater than or equal to 0.", id="a bound"),
+        pytest.param({"kind": "oak"}, "acorns is missing; add it.", id="a key less"),
+        pytest.param({"kind": "fir", "cones": 1, "acorns": 1}, "acorns is not a known key; remove it.", id="a key of another kind"),
+    ],
+)  # fmt: skip
+def test_a_part_of_several_kinds_is_refused_without_its_kind_in_the_path(part: dict[str, Any], said: str) -> None:
+    """In a mapping, alone and in a list; `oak` is how pydantic names the place, and no key of the file."""
+    good = {"kind": "oak", "acorns": 1}
+    where = "params.yaml: wood"
+    assert refused({"trees": {"old": part}}, Wood, where) == f"{where}.trees.old.{said}"
+    assert refused({"trees": {}, "one": part}, Wood, where) == f"{where}.one.{said}"
+    assert refused({"trees": {}, "row": [good, part]}, Wood, where) == f"{where}.row.1.{said}"
+
+
+@pytest.mark.parametrize("part", [5, "oak", ["oak"], None])
+def test_a_part_that_is_no_mapping_is_refused(part: object) -> None:
+    said = refused({"trees": {"old": part}}, Wood, "params.yaml: wood")
+    assert said == f"params.yaml: wood.trees.old is {part!r}, wanted a mapping of keys to values."
+
+
+def test_a_key_that_is_called_like_a_kind_stays_in_the_path() -> None:
+    said = refused({"trees": {"oak": {"kind": "oak", "acorns": -1}}}, Wood, "params.yaml: wood")
+    assert said == "params.yaml: wood.trees.oak.acorns is -1, wanted greater than or equal to 0."
+
+
+def test_good_parts_of_either_kind_become_their_class() -> None:
+    found = parse(Wood, {"trees": {"a": {"kind": "oak", "acorns": 1}, "b": {"kind": "fir", "cones": 2}}}, "x")
+    assert found.trees == {"a": Oak(kind="oak", acorns=1), "b": Fir(kind="fir", cones=2)}
 
 
 def test_every_fault_is_said_not_only_the_first() -> None:

@@ -31,8 +31,8 @@ EPOCH = datetime(1980, 1, 1, tzinfo=UTC)  # the oldest day that every archive fo
 STARTED_WITHIN_S = 60
 
 # The modules that the service loads; a test compares them with what it really loads.
-MODULES = ("__init__", "answering", "contract", "errors", "features", "front", "release", "request", "rules",
-           "service", "storage", "strict")  # fmt: skip
+MODULES = ("__init__", "answering", "contract", "errors", "features", "front", "intervals", "levels", "market",
+           "neighbours", "release", "request", "rules", "service", "storage", "strict", "trees")  # fmt: skip
 
 # Runs in a process of its own, in which only the bento's files are called hearth: a module that MODULES lacks shows
 # here. The creation time is the last clock in a bento; BentoML has no option for it.

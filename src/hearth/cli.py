@@ -18,6 +18,7 @@ OPERATIONS = {
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "serve": "serve the bento on this machine",
     "summary": "show the metrics, the gate's verdict and the next commands",
+    "tune": "look for better values of the model's params, on the training rows only",
 }
 
 

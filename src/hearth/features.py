@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from hearth.contract import Column, Contract
+from hearth.neighbours import NeighbourParams, Neighbours
 from hearth.rules import Columns, year
 from hearth.strict import Day, Listed, Strict, nearest
 
@@ -54,6 +55,7 @@ class FeatureParams(Strict):
     day_zero: Day
     derived: Annotated[tuple[str, ...], Listed]
     centres: dict[str, Place]
+    neighbours: NeighbourParams | None
 
     @model_validator(mode="after")
     def _known(self) -> "FeatureParams":
@@ -203,3 +205,28 @@ def compute(columns: Columns, contract: Contract, recipe: FeatureParams) -> Floa
 def _places(values: Values, column: Column) -> Values:
     """Return categories by their place in the contract; an unknown one is NaN."""
     return np.array([column.places.get(value, np.nan) for value in values.tolist()])
+
+
+def input_names(contract: Contract, recipe: FeatureParams) -> list[str]:
+    """Return the names of all of the model's inputs: what the row says, then what its neighbours say.
+
+    Raise ValueError where a derived feature or the neighbours read a column that they may not.
+    """
+    types = {column.name: column.type for column in contract.features}
+    for name in recipe.neighbours.columns if recipe.neighbours else ():
+        if name not in types:
+            raise ValueError(f"features.neighbours reads {name!r}, which is no feature of the contract")
+        if types[name] == "category":
+            raise ValueError(f"features.neighbours reads {name!r}, a category; a difference needs numbers")
+    return feature_names(contract, recipe) + (recipe.neighbours.names if recipe.neighbours else [])
+
+
+def model_inputs(columns: Columns, contract: Contract, recipe: FeatureParams, known: Neighbours | None) -> Floats:
+    """Return all of the model's inputs (n_rows, n_inputs): of the row alone, and of the known sales around it."""
+    own = compute(columns, contract, recipe)
+    return own if known is None else beside(own, known.inputs(columns, contract.time.name))
+
+
+def beside(own: Floats, near: Values) -> Floats:
+    """Return the row's own inputs and those from its neighbours as one table."""
+    return np.concatenate([own, near.astype(np.float32)], axis=1)

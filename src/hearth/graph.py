@@ -1,42 +1,41 @@
 """Write fitted trees as an ONNX graph: data only, exact, the same bytes every time.
 
-A general converter would need two more packages, and rounds thresholds and sums to float32. This writes the operator
-TreeEnsemble of ai.onnx.ml 5 in float64, so that the graph equals the estimator to the last bits of a float64 sum, and
-a row alone equals the same row in a batch.
+A general converter would need two more packages, and rounds thresholds and sums to float32. Trees that ask one question
+per level become a few plain operators on tables of features, thresholds and leaves, which are outputs of the graph too:
+levels.py evaluates them faster, from the same file. Any other trees become the operator TreeEnsemble of ai.onnx.ml 5.
+Both are in float64, so the graph equals the trees to the last bits of a float64 sum.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper
-from sklearn.ensemble import HistGradientBoostingRegressor
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
-INPUT, OUTPUT = "features", "value"
+from hearth.levels import INPUT, OUTPUT, TABLES, Levels, levels
+from hearth.trees import Ensemble, Tree
+
 OPSETS = {"": 20, "ai.onnx.ml": 5}
 IR_VERSION = 10
 _SUM, _LESS_OR_EQUAL = 1, 0
 
 
-def tree_graph(model: HistGradientBoostingRegressor, n_features: int) -> bytes:
-    """Return the graph of a fitted regressor: float32 (n_rows, n_features) to float64 (n_rows, 1).
-
-    Raise ValueError for a model that splits on native categories, which this writer does not know.
-    """
-    trees = [predictors[0].nodes for predictors in model._predictors]
-    if any(nodes["is_categorical"].any() for nodes in trees):
-        raise ValueError("native categorical splits have no place in this graph; encode categories as numbers")
-    base = np.asarray(model._baseline_prediction, dtype=np.float64).reshape(1, 1)
-    nodes = [
-        helper.make_node("Cast", [INPUT], ["wide"], to=TensorProto.DOUBLE),
-        helper.make_node("TreeEnsemble", ["wide"], ["sum"], domain="ai.onnx.ml", **_ensemble(trees)),
-        helper.make_node("Add", ["sum", "base"], [OUTPUT]),
-    ]
+def tree_graph(ensembles: Sequence[Ensemble], n_features: int) -> bytes:
+    """Return the graph of several ensembles: float32 (n_rows, n_features) to float64 (n_rows, n_ensembles)."""
+    known = levels(ensembles)
+    nodes, tables = _walked(ensembles) if known is None else _asked(known)
+    names = TABLES if known else ()
+    kinds = {name: (helper.np_dtype_to_tensor_dtype(tables[name].dtype), tables[name].shape) for name in names}
     graph = helper.make_graph(
-        nodes,
+        [*nodes, *(helper.make_node("Identity", [name], [f"{name}_table"]) for name in names)],
         "trees",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["rows", n_features])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.DOUBLE, ["rows", 1])],
-        [numpy_helper.from_array(base, "base")],
+        [
+            helper.make_tensor_value_info(OUTPUT, TensorProto.DOUBLE, ["rows", len(ensembles)]),
+            *(helper.make_tensor_value_info(f"{name}_table", *kind) for name, kind in kinds.items()),
+        ],
+        [numpy_helper.from_array(table, name) for name, table in tables.items()],
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
     whole = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hearth")
@@ -45,40 +44,86 @@ def tree_graph(model: HistGradientBoostingRegressor, n_features: int) -> bytes:
     return content
 
 
-def _ensemble(trees: list[np.ndarray]) -> dict[str, Any]:
-    """Return the attributes of TreeEnsemble: all inner nodes in one numbering, all leaves in another."""
-    inner = [np.flatnonzero(nodes["is_leaf"] == 0) for nodes in trees]
-    leaves = [np.flatnonzero(nodes["is_leaf"] == 1) for nodes in trees]
-    if any(not len(indices) for indices in inner):
-        raise ValueError("a tree without a split; use fewer iterations or more rows")
-    first_inner = np.cumsum([0, *map(len, inner)])[:-1]
-    first_leaf = np.cumsum([0, *map(len, leaves)])[:-1]
-    columns: dict[str, list[np.ndarray]] = {key: [] for key in ("feature", "split", "missing", "left", "right", "leaf")}
-    is_leaf: dict[str, list[np.ndarray]] = {"left": [], "right": []}
-    for nodes, at, ends, offset, leaf_offset in zip(trees, inner, leaves, first_inner, first_leaf, strict=True):
-        number = np.empty(len(nodes), dtype=np.int64)
-        number[at], number[ends] = offset + np.arange(len(at)), leaf_offset + np.arange(len(ends))
-        columns["feature"].append(nodes["feature_idx"][at])
-        columns["split"].append(nodes["num_threshold"][at])
-        columns["missing"].append(nodes["missing_go_to_left"][at])
-        columns["leaf"].append(nodes["value"][ends])
-        for side in ("left", "right"):
-            columns[side].append(number[nodes[side][at]])
-            is_leaf[side].append(nodes["is_leaf"][nodes[side][at]])
-    flat = {key: np.concatenate(parts) for key, parts in columns.items()}
+def _asked(known: Levels) -> tuple[list[NodeProto], dict[str, NDArray[Any]]]:
+    """Return the operators and tables of trees that ask one question per level; levels.py says how they work."""
+    depth, trees = known.feature.shape
+    starts = [0, *known.ends[:-1].tolist()]
+    parts = [f"part_{place}" for place in range(len(starts))]
+    tables = {
+        "feature": known.feature.astype(np.int32),
+        "threshold": known.threshold,
+        "leaf": known.leaf,
+        "base": known.base,
+        "ends": known.ends,
+        "bits": (1 << np.arange(depth)[::-1]).astype(np.int32)[:, None],
+        "first": (np.arange(trees) * 2**depth).astype(np.int32),
+        "flat": np.array([-1], dtype=np.int64),
+        "along": np.array([1], dtype=np.int64),
+        "sizes": np.diff([*starts, trees]).astype(np.int64),
+    }
+    nodes = [
+        helper.make_node("Gather", [INPUT, "feature"], ["answered"], axis=1),  # (rows, depth, trees)
+        helper.make_node("Greater", ["answered", "threshold"], ["yes"]),
+        helper.make_node("Cast", ["yes"], ["ones"], to=TensorProto.INT32),
+        helper.make_node("Mul", ["ones", "bits"], ["digits"]),
+        helper.make_node("ReduceSum", ["digits", "along"], ["number"], keepdims=0),
+        helper.make_node("Add", ["number", "first"], ["place"]),
+        helper.make_node("Reshape", ["leaf", "flat"], ["leaves"]),
+        helper.make_node("Gather", ["leaves", "place"], ["found"], axis=0),
+        helper.make_node("Split", ["found", "sizes"], parts, axis=1),
+        *(helper.make_node("ReduceSum", [part, "along"], [f"sum_{part}"], keepdims=1) for part in parts),
+        helper.make_node("Concat", [f"sum_{part}" for part in parts], ["sums"], axis=1),
+        helper.make_node("Add", ["sums", "base"], [OUTPUT]),
+    ]
+    return nodes, tables
+
+
+def _walked(ensembles: Sequence[Ensemble]) -> tuple[list[NodeProto], dict[str, NDArray[Any]]]:
+    """Return the operators and tables of any trees; one operator with two targets would take thirty times as long."""
+    sums = [f"sum_{place}" for place in range(len(ensembles))]
+    nodes = [
+        helper.make_node("Cast", [INPUT], ["wide"], to=TensorProto.DOUBLE),
+        *(
+            helper.make_node("TreeEnsemble", ["wide"], [name], domain="ai.onnx.ml", **_attributes(ensemble.trees))
+            for name, ensemble in zip(sums, ensembles, strict=True)
+        ),
+        helper.make_node("Concat", sums, ["sums"], axis=1),
+        helper.make_node("Add", ["sums", "base"], [OUTPUT]),
+    ]
+    return nodes, {"base": np.array([ensemble.base for ensemble in ensembles])}
+
+
+def _attributes(trees: Sequence[Tree]) -> dict[str, Any]:
+    """Return the attributes of TreeEnsemble: all splits in one numbering, all leaves in another."""
+    first_split = np.cumsum([0, *(len(tree.feature) for tree in trees)])[:-1]
+    first_leaf = np.cumsum([0, *(len(tree.value) for tree in trees)])[:-1]
+
+    def joined(part: Callable[[Tree], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([part(tree) for tree in trees])
+
+    def children(part: Callable[[Tree], NDArray[np.int64]]) -> tuple[list[int], list[int]]:
+        numbers = [
+            np.where(part(tree) >= 0, part(tree) + split, ~part(tree) + leaf)
+            for tree, split, leaf in zip(trees, first_split, first_leaf, strict=True)
+        ]
+        return np.concatenate(numbers).tolist(), joined(lambda tree: part(tree) < 0).astype(int).tolist()
+
+    true_ids, true_leafs = children(lambda tree: tree.left)
+    false_ids, false_leafs = children(lambda tree: tree.right)
+    thresholds, values = joined(lambda tree: tree.threshold), joined(lambda tree: tree.value)
     return {
         "n_targets": 1,
         "aggregate_function": _SUM,
         "post_transform": 0,
-        "tree_roots": first_inner.tolist(),
-        "nodes_featureids": flat["feature"].tolist(),
-        "nodes_splits": numpy_helper.from_array(flat["split"].astype(np.float64), "splits"),
-        "nodes_modes": numpy_helper.from_array(np.full(len(flat["split"]), _LESS_OR_EQUAL, dtype=np.uint8), "modes"),
-        "nodes_missing_value_tracks_true": flat["missing"].tolist(),
-        "nodes_truenodeids": flat["left"].tolist(),
-        "nodes_falsenodeids": flat["right"].tolist(),
-        "nodes_trueleafs": np.concatenate(is_leaf["left"]).tolist(),
-        "nodes_falseleafs": np.concatenate(is_leaf["right"]).tolist(),
-        "leaf_targetids": [0] * len(flat["leaf"]),
-        "leaf_weights": numpy_helper.from_array(flat["leaf"].astype(np.float64), "leaves"),
+        "tree_roots": first_split.tolist(),
+        "nodes_featureids": joined(lambda tree: tree.feature).tolist(),
+        "nodes_splits": numpy_helper.from_array(thresholds, "splits"),
+        "nodes_modes": numpy_helper.from_array(np.full(len(thresholds), _LESS_OR_EQUAL, dtype=np.uint8), "modes"),
+        "nodes_missing_value_tracks_true": joined(lambda tree: tree.missing_left).astype(int).tolist(),
+        "nodes_truenodeids": true_ids,
+        "nodes_falsenodeids": false_ids,
+        "nodes_trueleafs": true_leafs,
+        "nodes_falseleafs": false_leafs,
+        "leaf_targetids": [0] * len(values),
+        "leaf_weights": numpy_helper.from_array(values, "leaves"),
     }

@@ -6,8 +6,9 @@ come out. No part of it is a pickle, and the service that loads it needs neither
 
 import datetime
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,12 +20,16 @@ from pydantic import Field, ValidationError
 
 from hearth.contract import Contract, parse_contract
 from hearth.errors import Refusal
-from hearth.features import FeatureParams, Floats, compute, feature_names
+from hearth.features import FeatureParams, Floats, input_names, model_inputs
+from hearth.intervals import Interval
+from hearth.levels import INPUT, OUTPUT, TABLES, Levels
+from hearth.market import PriceIndex
+from hearth.neighbours import NeighbourParams, Neighbours
 from hearth.rules import Columns
 from hearth.strict import Strict, loads
 
-FORMAT = "hearth-model-1"
-MANIFEST, GRAPH, CONTRACT = "manifest.json", "model.onnx", "contract.yaml"
+FORMAT = "hearth-model-2"
+MANIFEST, GRAPH, CONTRACT, KNOWN = "manifest.json", "model.onnx", "contract.yaml", "known_sales.npy"
 DIGITS = 7  # significant digits of a price that is no whole number
 
 
@@ -53,8 +58,8 @@ class Facts(Strict):
     features: tuple[str, ...]
     recipe: FeatureParams
     params: dict[str, Any]
-    level: float
-    half_width: float = Field(gt=0)
+    index: PriceIndex
+    interval: Interval
     ranges: dict[str, Range]
     libraries: dict[str, str]
 
@@ -62,7 +67,7 @@ class Facts(Strict):
 class Manifest(Strict):
     """Be the parsed manifest.json."""
 
-    format: Literal["hearth-model-1"]
+    format: Literal["hearth-model-2"]
     model_version: str
     facts: Facts
     files: dict[str, File]
@@ -77,9 +82,9 @@ class Prediction:
     high: NDArray[np.float64]
 
 
-def pack(graph: bytes, contract: bytes, facts: Facts) -> dict[str, bytes]:
+def pack(graph: bytes, contract: bytes, facts: Facts, known: Neighbours | None) -> dict[str, bytes]:
     """Return the files of a release by name; the version is a hash of everything in it."""
-    files = {GRAPH: graph, CONTRACT: contract}
+    files = {GRAPH: graph, CONTRACT: contract} | ({} if known is None else {KNOWN: _npy(known.known)})
     listed = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
     body = {"format": FORMAT, "facts": facts.model_dump(mode="json"), "files": listed}
     manifest = body | {"model_version": _version(body)}
@@ -108,7 +113,8 @@ def verify(files: Mapping[str, bytes], where: str) -> Manifest:
         )
     if extra := sorted(files.keys() - manifest.files.keys() - {MANIFEST}):
         raise Refusal(f"{where}/{extra[0]} is not named in {MANIFEST}; remove it.")
-    if missing := sorted({GRAPH, CONTRACT} - manifest.files.keys()):
+    wanted_files = {GRAPH, CONTRACT} | ({KNOWN} if manifest.facts.recipe.neighbours else set())
+    if missing := sorted(wanted_files - manifest.files.keys()):
         raise Refusal(f"{where}/{MANIFEST} does not name {missing[0]}; it is no release of this code.")
     for name, wanted in manifest.files.items():
         data = files.get(name)
@@ -122,14 +128,13 @@ def verify(files: Mapping[str, bytes], where: str) -> Manifest:
 class Release:
     """Price houses with a verified release."""
 
-    def __init__(self, manifest: Manifest, contract: Contract, graph: bytes) -> None:
-        """Open the graph with one thread: more of them only wait for each other on a row or a thousand."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+    def __init__(self, manifest: Manifest, contract: Contract, graph: bytes, known: Neighbours | None) -> None:
+        """Open the graph and prepare what each price needs."""
         self.manifest, self.contract = manifest, contract
-        self.facts = manifest.facts
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        if tuple(feature_names(contract, self.facts.recipe)) != self.facts.features:
+        self.facts, self.known = manifest.facts, known
+        self._horizon = np.datetime64(manifest.facts.horizon)
+        self.run = opened(graph, len(self.facts.features))
+        if tuple(input_names(contract, self.facts.recipe)) != self.facts.features:
             raise Refusal(
                 "The model was trained on other features than this code computes; use the code of its commit."
             )
@@ -139,21 +144,32 @@ class Release:
         self._least, self._most = ends.T[:, :, np.newaxis]  # (n_ranges + 1, 1) each, the days last
 
     def inputs(self, columns: Columns) -> Floats:
-        """Return the model's inputs (n_rows, n_features); days after the horizon count as the horizon."""
-        time = self.contract.time.name
-        known = dict(columns) | {time: np.minimum(columns[time], np.datetime64(self.facts.horizon))}
-        return compute(known, self.contract, self.facts.recipe)
+        """Return the model's inputs (n_rows, n_inputs); days after the horizon count as the horizon."""
+        return self._inputs(self._until_horizon(columns))
 
     def log_price(self, columns: Columns) -> NDArray[np.float64]:
         """Return predicted log prices (n_rows,)."""
-        return np.asarray(self._session.run(None, {"features": self.inputs(columns)})[0][:, 0], dtype=np.float64)
+        return self._run(columns)[0]
 
     def predict(self, columns: Columns) -> Prediction:
         """Return prices with intervals; the target's unit decides the rounding."""
-        log_price = self.log_price(columns)
+        log_price, spread = self._run(columns)
+        half_width = self.facts.interval.half_width(spread)
         whole = self.contract.target.type == "integer"
-        values = [_rounded(np.exp(log_price + shift * self.facts.half_width), whole) for shift in (0, -1, 1)]
-        return Prediction(*values)
+        return Prediction(*(_rounded(np.exp(log_price + shift * half_width), whole) for shift in (0, -1, 1)))
+
+    def _run(self, columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return log prices and expected sizes of the error, (n_rows,) each."""
+        columns = self._until_horizon(columns)
+        values = self.run(self._inputs(columns))
+        return values[:, 0] + self.facts.index.level(columns[self.contract.time.name]), values[:, 1]
+
+    def _inputs(self, columns: Columns) -> Floats:
+        return model_inputs(columns, self.contract, self.facts.recipe, self.known)
+
+    def _until_horizon(self, columns: Columns) -> Columns:
+        time = self.contract.time.name
+        return dict(columns) | {time: np.minimum(columns[time], self._horizon)}
 
     def warnings(self, columns: Columns) -> list[list[str]]:
         """Return for each row what lies outside the rows that the model was fitted on, in words."""
@@ -180,11 +196,52 @@ class Release:
         return said
 
 
+def opened(graph: bytes, n_inputs: int) -> Callable[[Floats], NDArray[np.float64]]:
+    """Return what evaluates a graph: its trees by level where it has such tables, else ONNX Runtime.
+
+    It takes inputs (n_rows, n_inputs) to (n_rows, 2): log prices net of the index, and expected sizes of the error.
+    """
+    options = onnxruntime.SessionOptions()
+    # One thread: more of them only wait for each other on a row or a thousand.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def walked(inputs: Floats) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = session.run([OUTPUT], {INPUT: inputs})[0]
+        return values
+
+    if f"{TABLES[0]}_table" not in {output.name for output in session.get_outputs()}:
+        return walked
+    some = np.linspace(-500, 2000, 6, dtype=np.float32)[:, None] * np.ones(n_inputs, dtype=np.float32)
+    known = Levels(*session.run([f"{name}_table" for name in TABLES], {INPUT: some}))
+    if not np.allclose(known.run(some), walked(some), rtol=0, atol=1e-9):
+        raise Refusal("The graph's tables do not answer as its operators do; train anew.")
+    return known.run
+
+
 def open_release(files: Mapping[str, bytes], where: str) -> Release:
     """Return the release in these files; verify each file first. `where` names the folder in refusals."""
     manifest = verify(files, where)
     contract = parse_contract(yaml.safe_load(files[CONTRACT]), f"{where}/{CONTRACT}")
-    return Release(manifest, contract, files[GRAPH])
+    params = manifest.facts.recipe.neighbours
+    known = None if params is None else _known(files[KNOWN], params, f"{where}/{KNOWN}")
+    return Release(manifest, contract, files[GRAPH], known)
+
+
+def _npy(values: NDArray[np.float64]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(values), version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _known(content: bytes, params: NeighbourParams, where: str) -> Neighbours:
+    try:
+        values = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        if values.dtype != np.float64 or not np.isfinite(values).all():
+            raise ValueError(f"it holds {values.dtype}, wanted finite float64")
+        return Neighbours(values, params)
+    except ValueError as error:
+        raise Refusal(f"{where} is no table of known sales ({error}); train anew.") from None
 
 
 def _rounded(values: NDArray[np.float64], whole: bool) -> NDArray[np.float64]:

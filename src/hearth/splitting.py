@@ -38,3 +38,13 @@ def rolling_origin(days: Days, folds: int, fold_days: int) -> Iterator[tuple[Ind
                 f"{folds} folds of {fold_days} days do not fit: no rows before or in the fold from {start}"
             )
         yield fit, judge
+
+
+def group_folds(groups: NDArray[np.generic], folds: int, seed: int) -> Iterator[tuple[Indices, Indices]]:
+    """Yield (fit, judge) row indices, each row judged once; rows of one group, such as one house, are judged together."""
+    names, place = np.unique(groups, return_inverse=True)
+    fold = np.random.default_rng(seed).integers(folds, size=len(names))[place]
+    for number in range(folds):
+        fit, judge = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if len(fit) and len(judge):
+            yield fit, judge

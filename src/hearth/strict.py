@@ -55,7 +55,7 @@ def parse(kind: type[Section], values: object, where: str) -> Section:
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        found = [_sentence(dict(entry), kind, where) for entry in error.errors(include_url=False)]
+        found = [_sentence(dict(entry), kind, values, where) for entry in error.errors(include_url=False)]
         raise Refusal("\n".join(found)) from None
 
 
@@ -93,16 +93,36 @@ def nearest(word: str, known: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}."
 
 
-def _sentence(entry: dict[str, Any], kind: type[BaseModel], where: str) -> str:
-    key = ".".join(str(part) for part in entry["loc"])
+def _sentence(entry: dict[str, Any], kind: type[BaseModel], values: object, where: str) -> str:
+    key = ".".join(_keys(entry["loc"], values))
     place = f"{where}.{key}" if ":" in where and key else f"{where}: {key}" if key else where
     if entry["type"] == "extra_forbidden":
         known = sorted(kind.model_fields) if len(entry["loc"]) == 1 else []
         return f"{place} is not a known key; {nearest(str(entry['loc'][-1]), known) if known else 'remove it.'}"
     if entry["type"] == "missing":
         return f"{place} is missing; add it."
+    if entry["type"].startswith("union_tag"):  # which kind of part this is cannot be told
+        tag = entry["ctx"]["discriminator"].strip("'")
+        found = entry["input"].get(tag) if isinstance(entry["input"], Mapping) else entry["input"]
+        if found is None:
+            return f"{place}.{tag} is missing; add it."
+        return f"{place}.{tag} is {_show(found)}, wanted one of {entry['ctx']['expected_tags']}."
+    if entry["type"] == "model_attributes_type":
+        return f"{place} is {_show(entry['input'])}, wanted a mapping of keys to values."
     wanted = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"{place} is {_show(entry['input'])}, wanted {wanted}."
+
+
+def _keys(place: tuple[str | int, ...], values: object) -> list[str]:
+    """Return the keys to a value in a document; a place of pydantic's names the kind of a part too, which is no key."""
+    found = []
+    for number, key in enumerate(place):
+        if isinstance(values, Mapping) and key not in values and number < len(place) - 1:
+            continue
+        found.append(str(key))
+        inside = isinstance(values, (Mapping, list)) and (key in values if isinstance(values, Mapping) else True)
+        values = values[key] if inside else None  # type: ignore[index]
+    return found
 
 
 def _show(value: object) -> str:

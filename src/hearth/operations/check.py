@@ -7,8 +7,10 @@ from hearth.contract import parse_contract
 from hearth.errors import Refusal
 from hearth.features import FeatureParams, feature_names
 from hearth.gate import GateParams
-from hearth.intervals import IntervalParams
-from hearth.model import ModelParams
+from hearth.hedonic import HedonicParams
+from hearth.leakage import LeakageParams
+from hearth.market import MarketParams
+from hearth.model import IntervalParams, ModelParams
 from hearth.params import SECTIONS, section
 from hearth.paths import CONTRACT
 from hearth.profile import ProfileParams
@@ -18,18 +20,23 @@ from hearth.stages.collect import CollectParams
 from hearth.stages.validate import ValidateParams
 from hearth.storage import read_yaml
 from hearth.strict import Strict
+from hearth.tuning import TuneParams, space_of
 
 KINDS: dict[str, type[Strict]] = {
     "collect": CollectParams,
     "validate": ValidateParams,
     "split": SplitParams,
     "features": FeatureParams,
+    "hedonic": HedonicParams,
+    "market": MarketParams,
     "model": ModelParams,
     "intervals": IntervalParams,
+    "leakage": LeakageParams,
     "evaluate": EvaluateParams,
     "gate": GateParams,
     "profile": ProfileParams,
     "service": ServiceParams,
+    "tune": TuneParams,
 }
 
 
@@ -49,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
         if not faults:
             feature_names(contract, section("features", FeatureParams))
+            space_of(section("tune", TuneParams), section("model", ModelParams))
     except Refusal as refusal:
         faults.append(str(refusal))
     except ValueError as error:

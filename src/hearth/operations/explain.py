@@ -73,7 +73,7 @@ def followed(release: Release, body: bytes, where: str, reference: Columns) -> d
         "typical": requests_of(_today(reference, release), release.contract)[0],
         **asdict(found),
         "unit": release.contract.target.unit,
-        "level": release.facts.level,
+        "level": release.facts.interval.level,
         "warnings": answer["warnings"],
         "model_version": answer["model_version"],
     }  # fmt: skip
