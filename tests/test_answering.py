@@ -302,7 +302,7 @@ def test_several_broken_rules_are_all_named() -> None:
 
 def test_a_rule_judges_filled_fields_only() -> None:
     known = changed({"sqft_basement": {"nullable": True}})
-    own = Answers(Release(release().manifest, known, graph()), SERVICE)
+    own = Answers(Release(release().manifest, known, graph(), release().known), SERVICE)
     assert own.predict(json.dumps(HOUSE | {"sqft_basement": None}).encode())["price"] > 0
     with pytest.raises(BadRequestError):
         own.predict(json.dumps(HOUSE | {"sqft_living": HOUSE["sqft_living"] + 1}).encode())
@@ -357,7 +357,7 @@ def test_the_model_tells_its_manifest_and_what_it_was_told() -> None:
     found = Answers(release(), SERVICE, told={"metrics": {"mdape": 0.08}}).model()
     assert found["metrics"] == {"mdape": 0.08}
     assert found["model_version"] == release().manifest.model_version
-    assert set(found["files"]) == {"model.onnx", "contract.yaml"}
+    assert set(found["files"]) == {"model.onnx", "contract.yaml", "known_sales.npy"}
     assert found["facts"]["as_of"] == str(facts().as_of)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 

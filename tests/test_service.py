@@ -315,7 +315,7 @@ def test_the_bento_holds_what_the_service_loads_and_no_pickle(remade: Remade, tm
     folder = unpack(remade.checkout.root / "models/house_prices.bento", tmp_path / "bento")
     source = folder / "src"
     held = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
-    model = {f"model/{name}" for name in ("manifest.json", "model.onnx", "contract.yaml")}
+    model = {f"model/{name}" for name in ("manifest.json", "model.onnx", "contract.yaml", "known_sales.npy")}
     assert held == {f"hearth/{name}.py" for name in MODULES} | model | {
         "service.py",
         "about.json",
@@ -328,7 +328,18 @@ def test_the_bento_holds_what_the_service_loads_and_no_pickle(remade: Remade, tm
     assert {f"hearth.{name}" for name in MODULES if name != "__init__"} == {
         m for m in loaded if m.startswith("hearth.")
     }
-    assert not loaded & {"pandas", "sklearn", "pandera", "pyarrow", "matplotlib", "onnx", "dvc"}
+    assert not loaded & {
+        "pandas",
+        "sklearn",
+        "scipy",
+        "catboost",
+        "lightgbm",
+        "pandera",
+        "pyarrow",
+        "matplotlib",
+        "onnx",
+        "dvc",
+    }
     for path in folder.rglob("*"):
         assert not (path.is_file() and path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05", b"\x80\x03")), path
 
