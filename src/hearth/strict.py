@@ -120,7 +120,10 @@ def _keys(place: tuple[str | int, ...], values: object) -> list[str]:
         if isinstance(values, Mapping) and key not in values and number < len(place) - 1:
             continue
         found.append(str(key))
-        inside = isinstance(values, (Mapping, list)) and (key in values if isinstance(values, Mapping) else True)
+        if isinstance(values, Mapping):
+            inside = key in values
+        else:  # pydantic also names the place of an entry that a list lacks
+            inside = isinstance(values, list) and isinstance(key, int) and key < len(values)
         values = values[key] if inside else None  # type: ignore[index]
     return found
 
