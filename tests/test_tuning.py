@@ -125,7 +125,7 @@ def test_an_impossible_space_is_refused_by_its_key(name: str, wanted: tuple[floa
         ({"trials": 0}, "tune.trials is 0, wanted greater than or equal to 1."),
         ({"metric": "r2"}, "tune.metric is 'r2', wanted 'rmse_log' or 'mdape'."),
         ({"candidates": {"x": {}}}, "tune.candidates.x is {}"),
-        ({"candidates": {"x": {"a": {"kind": "forest"}}}}, "tune.candidates.x.a.kind is 'forest', wanted 'hist', 'lightgbm', 'catboost'."),
+        ({"candidates": {"x": {"a": {"kind": "forest"}}}}, "tune.candidates.x.a.kind is 'forest', wanted one of 'hist', 'lightgbm', 'catboost'."),
         ({"candidates": {CURRENT: params("model")["members"]}}, "wanted another name than model.members"),
     ],
 )  # fmt: skip
