@@ -3,7 +3,7 @@
     python benchmarks/quality.py            # ten random folds and two cuts in time: a quarter of an hour on two cores
     python benchmarks/quality.py --folds 2  # the first two of the ten folds only, to try it; nothing is written
 
-Writes benchmarks/quality.json; `make docs` puts its table into README.md. Nothing here is tuned on these folds; where
+Prints a table and writes benchmarks/quality.json. Nothing here is tuned on these folds; where
 protocol and folds differ from the published ones is said in benchmarks/README.md.
 """
 
@@ -69,7 +69,7 @@ def main() -> None:
     print("\n" + "\n".join(table(summary)))
     if options.folds == FOLDS:
         TARGET.write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        print(f"\nwrote {TARGET.relative_to(TOP)}; `make docs` puts it into README.md")
+        print(f"\nwrote {TARGET.relative_to(TOP)}")
 
 
 def judged(job: tuple[str, int]) -> tuple[str, dict[str, dict[str, float]]]:
