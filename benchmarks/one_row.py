@@ -15,6 +15,7 @@ from pathlib import Path
 
 import hearth.stages  # noqa: F401 -- isort: skip -- first: it says one thread a process
 import numpy as np
+import yaml
 
 from hearth.answering import Answers, ServiceParams
 from hearth.features import compute
@@ -31,7 +32,8 @@ def main() -> None:
     """Print a table of medians."""
     os.chdir(Path(__file__).resolve().parent.parent)
     release = open_release(read_folder(MODEL), str(MODEL))
-    answers = Answers(release, ServiceParams(batch_rows_max=1000, body_bytes_max=1_000_000))
+    section = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["service"]
+    answers = Answers(release, ServiceParams(**section))
     table = columns_of(read_frame(TEST).head(HOUSES))
     bodies = [json.dumps(house).encode() for house in requests_of(table, release.contract)]
     rows = [answers.columns(body) for body in bodies]

@@ -39,7 +39,14 @@ TREES = HistParams(kind="hist", loss="squared", weight=1.0, iterations=25, learn
 MODEL = ModelParams(members={"mean": TREES}, outlier_log=0.5, neighbour_folds=3,
                     out_of_fold=OutOfFold(folds=3, trees=TREES), seed=1)  # fmt: skip
 DOUBT = IntervalParams(level=0.8, folds=2, fold_days=30, margin=0.0, spread_min=0.01, spread=TREES)
-SERVICE = ServiceParams(batch_rows_max=5, body_bytes_max=1_000_000)
+
+
+def service_limits(batch_rows_max: int) -> ServiceParams:
+    """Return the shipped limits of the service with another length of a batch."""
+    return ServiceParams(**yaml.safe_load(PARAMS_TEXT)["service"] | {"batch_rows_max": batch_rows_max})
+
+
+SERVICE = service_limits(5)
 
 
 def document() -> dict[str, Any]:

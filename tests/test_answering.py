@@ -315,7 +315,7 @@ def test_a_rule_judges_filled_fields_only() -> None:
     ("body", "expected"),
     [
         pytest.param({"houses": []}, entry("houses", "[]", "1 to 5 houses"), id="empty"),
-        pytest.param({}, entry("houses", None, "1 to 5 houses"), id="none"),
+        pytest.param({}, entry("houses", None, "1 to 5 houses, and the field is missing"), id="none"),
         pytest.param({"houses": None}, entry("houses", None, "1 to 5 houses"), id="null"),
         pytest.param({"houses": HOUSE["grade"]}, entry("houses", HOUSE["grade"], "1 to 5 houses"), id="a number"),
         pytest.param({"houses": [HOUSE], "more": 1}, entry("more", 1, "no such field"), id="an extra field"),

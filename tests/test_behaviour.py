@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 from conftest import Remade, sample
 from numpy.typing import NDArray
+from samples import service_limits
 
-from hearth.answering import Answers, ServiceParams
+from hearth.answering import Answers
 from hearth.parquet import columns_of, to_frame
 from hearth.release import Release, open_release
 from hearth.request import requests_of
@@ -165,7 +166,7 @@ def test_a_sold_house_is_not_its_own_neighbour(release: Release, remade: Remade)
 def test_order_of_fields_and_rows_spelling_of_numbers_and_company_change_nothing(
     release: Release, houses: Columns
 ) -> None:
-    answers = Answers(release, ServiceParams(batch_rows_max=1000, body_bytes_max=10_000_000))
+    answers = Answers(release, service_limits(1000))
     requests = requests_of(houses, release.contract)[:60]
     alone = [answers.predict(json.dumps(house).encode()) for house in requests]
     turned = [answers.predict(json.dumps(dict(reversed(house.items()))).encode()) for house in requests]

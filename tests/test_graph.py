@@ -13,8 +13,10 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hearth.estimators import CatBoostParams, Grown, HistParams, LightGBMParams, grow, of_hist
 from hearth.graph import IR_VERSION, OPSETS, tree_graph
-from hearth.levels import INPUT, OUTPUT, TABLES
-from hearth.trees import Ensemble
+from hearth.levels import INPUT, OUTPUT
+from hearth.masks import LEAVES_MAX, Masks, masks
+from hearth.release import opened
+from hearth.trees import Ensemble, weighted
 
 FEATURES = 5
 EXACT = 1e-12
@@ -86,6 +88,11 @@ def assert_same(model: Grown, inputs: np.ndarray) -> None:
     found = answering(graph(model))(inputs)
     assert (found.shape, found.dtype) == ((len(inputs), 1), np.float64)
     np.testing.assert_allclose(found[:, 0], model.predict(inputs), rtol=0, atol=EXACT)
+    fast = opened(graph(model), FEATURES)
+    np.testing.assert_allclose(fast(inputs)[:, 0], model.predict(inputs), rtol=0, atol=EXACT)
+    some = inputs[:: max(1, len(inputs) // 50)]
+    alone = np.concatenate([fast(row[None]) for row in some])
+    assert alone.tobytes() == fast(some).tobytes()
 
 
 @each_kind
@@ -201,10 +208,11 @@ def test_the_graph_is_a_standard_one() -> None:
     """Data only: operators of fixed versions, and no text that names a machine or a day."""
     made = onnx.load_from_string(graph(fit("hist"), fit("catboost")))
     trees = ("ai.onnx.ml", "TreeEnsemble")
-    assert operators(graph(fit("hist"), fit("catboost"))) == [("", "Cast"), trees, trees, ("", "Concat"), ("", "Add")]
+    walked = [("", "Cast"), trees, trees, ("", "Concat"), ("", "Sum")]
+    assert [found for found in operators(graph(fit("hist"), fit("lightgbm"))) if found != ("", "Identity")] == walked
     assert {entry.domain: entry.version for entry in made.opset_import} == OPSETS
     assert (made.ir_version, made.producer_name, made.doc_string) == (IR_VERSION, "hearth", "")
-    assert [value.name for value in (*made.graph.input, *made.graph.output)] == [INPUT, OUTPUT]
+    assert [value.name for value in (*made.graph.input, made.graph.output[0])] == [INPUT, OUTPUT]
     assert OUTPUT == "values"
     assert made.graph.input[0].type.tensor_type.shape.dim[1].dim_value == FEATURES
     assert made.graph.output[0].type.tensor_type.shape.dim[1].dim_value == 2
@@ -214,8 +222,39 @@ def test_trees_of_levels_become_plain_operators_and_tables() -> None:
     content = graph(fit("catboost"), fit("catboost"))
     assert {domain for domain, _ in operators(content)} == {""}
     made = onnx.load_from_string(content)
-    assert [value.name for value in made.graph.output] == [OUTPUT, *(f"{name}_table" for name in TABLES)]
+    names = [f"levels_{name}_table" for name in ("feature", "threshold", "leaf", "ends")]
+    assert [value.name for value in made.graph.output] == [OUTPUT, "base_table", *names]
     assert {entry.domain: entry.version for entry in made.opset_import} == OPSETS
+
+
+def test_trees_of_levels_and_others_are_told_apart_and_added() -> None:
+    content = graph(fit("catboost"), fit("lightgbm"))
+    names = [value.name for value in onnx.load_from_string(content).graph.output]
+    assert {"base_table", "levels_leaf_table", "masks_leaf_table"} < set(names)
+    inputs = rows(500, 2, 0.1)
+    found = opened(content, FEATURES)(inputs)
+    for column, kind in zip(found.T, ("catboost", "lightgbm"), strict=True):
+        np.testing.assert_allclose(column, fit(kind).predict(inputs), rtol=0, atol=EXACT)
+    blend = weighted([(1.0, fit("catboost").trees), (3.0, fit("hist").trees)])
+    whole = opened(tree_graph([blend], FEATURES), FEATURES)(inputs)[:, 0]
+    expected = 0.25 * fit("catboost").predict(inputs) + 0.75 * fit("hist").predict(inputs)
+    np.testing.assert_allclose(whole, expected, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("leaves", [2, 8, 9, 16, 17, 32, 33, 63, 64])
+def test_masks_hold_as_many_leaves_as_their_numbers_have_bits(leaves: int) -> None:
+    model = fit("hist", leaves=leaves, rows_per_leaf=1, iterations=5)
+    assert max(len(tree.value) for tree in model.trees.trees) == leaves
+    assert isinstance(masks([model.trees]), Masks)
+    assert_same(model, rows(500, 2, 0.1))
+
+
+def test_larger_trees_are_left_to_the_operator() -> None:
+    model = fit("hist", leaves=LEAVES_MAX + 1, rows_per_leaf=1, iterations=3)
+    assert masks([model.trees]) is None
+    names = [value.name for value in onnx.load_from_string(graph(fit("catboost"), model)).graph.output]
+    assert names == [OUTPUT, "base_table"]
+    assert_same(model, rows(500, 2))
 
 
 # scikit-learn's own models, as the graph's and the trees' door for them

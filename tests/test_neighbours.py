@@ -69,7 +69,7 @@ def plainly(sales: np.ndarray, house: np.ndarray, day: int, chosen: NeighbourPar
     away = [(sale[0] - house[0]) ** 2 + (sale[1] - house[1]) ** 2 for sale in sales]
     nearest = sorted(range(len(sales)), key=lambda place: (away[place], place))[: chosen.count]
     unlike = {place: sum((sales[place][2:-2] - house[2:]) ** 2) for place in nearest}
-    same = {place for place in nearest if away[place] + unlike[place] == 0}
+    same = {place for place in range(len(sales)) if (sales[place][:-2] == house).all()}
     found = []
     for _, mean in sorted(chosen.means.items()):
         weight = {}
@@ -208,19 +208,31 @@ def test_a_sale_without_a_place_is_not_known() -> None:
     assert found.tolist() == table(taken(sold, slice(4, None)), "day", prices[4:], made()).tolist()
 
 
+def test_squares_that_are_kept_do_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that is asked all over the county must not fill the machine's memory."""
+    monkeypatch.setattr("hearth.neighbours.SQUARES_MAX", 5)
+    asked = rows(200, 4, 0.0)
+    few = known(rows(300, 3, 0.0), 3, made())
+    found = few.inputs(asked, "day")
+    monkeypatch.undo()
+    many = known(rows(300, 3, 0.0), 3, made())
+    assert found.tobytes() == many.inputs(asked, "day").tobytes()
+    assert len(few._squares) <= 5 < len(many._squares)
+
+
 @pytest.mark.parametrize("count", [1, 7])
 @pytest.mark.parametrize("sales", [8, 40, 400])
 def test_a_squares_candidates_hold_the_nearest_of_every_point_of_it(count: int, sales: int) -> None:
     """Corners and edges included; the sales lie thick on one side, so that the middle's nearest are not a corner's."""
     random = np.random.default_rng(sales + count)
     places = np.abs(random.normal(0, 2, (sales, 2)))
-    look_up = Neighbours(np.column_stack([places, np.zeros((sales, 4))]), made(count=count))
+    look_up = Neighbours(np.column_stack([places, np.zeros((sales, 3)), np.arange(sales)]), made(count=count))
     inside = np.concatenate([
         [[0, 0], [0, 1 - 1e-12], [1 - 1e-12, 0], [1 - 1e-12, 1 - 1e-12], [0.5, 0.5], [0.5, 0]], random.random((60, 2)),
     ]) * SQUARE_KM  # fmt: skip
     fewer = 0
     for square in [(0.0, 0.0), (-1.0, 0.0), (2.0, 1.0), (30.0, -4.0)]:
-        candidates = set(look_up._candidates(square).tolist())
+        candidates = set(look_up._candidates(square)[-1].tolist())
         for point in (np.array(square) + inside) * SQUARE_KM:
             nearest = np.argsort(((places - point) ** 2).sum(axis=1), kind="stable")[:count]
             assert candidates >= set(nearest.tolist()), (square, point)

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import PROJECT
+from samples import service_limits
 
-from hearth.answering import Answers, ServiceParams
+from hearth.answering import Answers
 from hearth.features import compute
 from hearth.paths import MODEL
 from hearth.release import open_release
@@ -125,7 +126,7 @@ def test_the_whole_road_and_the_answers_work_on_another_table(bikes: Path) -> No
     assert set(shape["brand"]["levels"]) == {"alba", "brio", "corsa"}
     assert 0.15 < shape["gears"]["empty"] < 0.25
     release = open_release(read_folder(MODEL), "model")
-    answers = Answers(release, ServiceParams(batch_rows_max=10, body_bytes_max=10_000))
+    answers = Answers(release, service_limits(10))
     bike = {"brand": "corsa", "gears": None, "weight_kg": 12.5, "electric": None}
     full = answers.predict(json.dumps(bike).encode())
     assert 60 < full["low"] < full["price"] < full["high"] < 250

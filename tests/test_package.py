@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Remade
+from samples import service_limits
 
 from hearth import bento
-from hearth.answering import Answers, ServiceParams
+from hearth.answering import Answers
 from hearth.errors import Refusal
 from hearth.paths import MODEL, TEST
 from hearth.release import open_release
@@ -43,9 +44,7 @@ def test_nothing_is_packaged_unless_the_gate_says_yes(inside: Path, tmp_path: Pa
 def test_a_bento_that_answers_otherwise_is_not_packaged(inside: Path) -> None:
     """The golden answers are the model's; a bento of another fit must not pass for it."""
     content = Path("models/house_prices.bento").read_bytes()
-    answers = Answers(
-        open_release(read_folder(MODEL), "model"), ServiceParams(batch_rows_max=10, body_bytes_max=10_000)
-    )
+    answers = Answers(open_release(read_folder(MODEL), "model"), service_limits(10))
     golden = package.golden_cases(answers, TEST)
     assert len(golden) == package.GOLDEN_ROWS
     golden[7]["answer"]["price"] += 1

@@ -22,6 +22,7 @@ from conftest import PROJECT, Remade, sample
 
 from hearth.bento import MODULES, free_port, served
 from hearth.errors import Refusal
+from hearth.journal import LOG_DIR, Entries
 from hearth.release import open_release
 from hearth.request import columns_of
 from hearth.storage import read_folder
@@ -30,8 +31,13 @@ JSON = "application/json"
 
 
 @pytest.fixture(scope="module")
-def address(remade: Remade) -> Iterator[str]:
-    with served(remade.checkout.root / "models/house_prices.bento") as (address, _):
+def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log")
+
+
+@pytest.fixture(scope="module")
+def address(remade: Remade, log_folder: Path) -> Iterator[str]:
+    with served(remade.checkout.root / "models/house_prices.bento", {LOG_DIR: str(log_folder)}) as (address, _):
         yield address
 
 
@@ -227,21 +233,137 @@ def test_other_routes_and_methods_are_refused(address: str, method: str, path: s
     assert set(answer[1]) == {"error"}
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs.json", "/"])
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/"])
 def test_health_metrics_and_documents_answer(address: str, path: str) -> None:
     assert call(address, path, None, None, "GET")[0] == 200
 
 
 def test_unknown_paths_make_no_metric_series(address: str) -> None:
+    call(address, "/random", None, None, "GET")  # all unknown paths together are one series
     before = len(call(address, "/metrics", None, None, "GET")[1].splitlines())
     for number in range(50):
         call(address, f"/random/{number}", None, None, "GET")
     assert len(call(address, "/metrics", None, None, "GET")[1].splitlines()) == before
 
 
+def counted(address: str, name: str) -> float:
+    """Return a metric's value by its whole name with labels."""
+    lines = call(address, "/metrics", None, None, "GET")[1].decode().splitlines()
+    found = [float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")]
+    assert len(found) <= 1
+    return found[0] if found else 0.0
+
+
+def test_what_the_front_answers_is_counted(address: str, house: dict[str, Any]) -> None:
+    names = ['hearth_requests_total{route="/predict",status="200"}', 'hearth_requests_total{route="/predict",status="422"}',
+             'hearth_request_seconds_count{route="/predict"}', "hearth_predictions_total", 'hearth_warnings_total{column="date"}']  # fmt: skip
+    before = [counted(address, name) for name in names]
+    post(address, "/predict", house)
+    post(address, "/predict", house | {"grade": 0})
+    post(address, "/predict", house | {"date": "2040-01-01"})
+    post(address, "/predict_batch", {"houses": [house] * 3})
+    assert [counted(address, name) - old for name, old in zip(names, before, strict=True)] == [2, 1, 3, 5, 1]
+    version = call(address, "/model", None, None, "GET")[1]["model_version"]
+    lines = call(address, "/metrics", None, None, "GET")[1].decode()
+    assert f'model_version="{version}"' in lines
+    assert "hearth_in_flight" in lines
+
+
+def test_an_explanation_adds_up_to_the_price(address: str, house: dict[str, Any]) -> None:
+    status, told = post(address, "/explain", house | {"grade": 9, "view": 3})
+    assert status == 200
+    assert told["price"] == post(address, "/predict", house | {"grade": 9, "view": 3})[1]["price"]
+    assert abs(told["base"] + sum(part["amount"] for part in told["contributions"]) - told["price"]) <= 0.5
+    assert set(told["typical"]) >= set(house)
+    assert post(address, "/explain", house | {"grade": 0})[0] == 422
+
+
+def test_an_outcome_is_stored_for_good(address: str, house: dict[str, Any], log_folder: Path) -> None:
+    answer = post(address, "/predict", house)[1]
+    outcome = {"prediction_id": answer["prediction_id"], "price": 512_000}
+    assert post(address, "/feedback", outcome) == (200, outcome | {"stored": True})
+    assert [(e["prediction_id"], e["price"]) for e in Entries(log_folder, "outcomes")] == [tuple(outcome.values())]
+    assert post(address, "/feedback", outcome | {"price": 0})[0] == 422
+    assert post(address, "/feedback", {})[0] == 422
+
+
+def test_ready_says_which_model(address: str) -> None:
+    status, told = call(address, "/readyz", None, None, "GET")
+    version = call(address, "/model", None, None, "GET")[1]["model_version"]
+    assert (status, told) == (200, {"ready": True, "model_version": version})
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"POST /predict HTTP/1.1\r\nhost: x\r\n", b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"],
+    ids=["nothing", "half a head", "half a body"],
+)  # fmt: skip
+def test_a_client_that_is_too_slow_is_hung_up_on(remade: Remade, tmp_path: Path, head: bytes) -> None:
+    """One byte a second keeps a naive server waiting for ever; with the limits at a second, it is over in three."""
+    archive = with_limits(remade, tmp_path, body_seconds_max=1.0)
+    with served(archive) as (address, _):
+        host, port = urlsplit(address).netloc.split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as line:
+            line.sendall(head)
+            start, answer = time.monotonic(), b""
+            line.settimeout(0.2)
+            while time.monotonic() - start < 8:
+                try:
+                    if not (part := line.recv(4096)):
+                        break
+                    answer += part
+                except TimeoutError:
+                    line.sendall(b"x" if head else b"")
+                except ConnectionError:
+                    break
+            assert time.monotonic() - start < 5
+        assert answer.startswith(b"HTTP/1.1 408 ") if b"{" in head else not answer
+        assert call(address, "/readyz", None, None, "GET")[0] == 200
+
+
+def with_limits(remade: Remade, folder: Path, **limits: float) -> Path:
+    """Return the remade bento with other limits of its service."""
+    unpacked = unpack(remade.checkout.root / "models/house_prices.bento", folder / "bento")
+    about = unpacked / "src/about.json"
+    document = json.loads(about.read_text())
+    document["service"] |= limits
+    about.write_text(json.dumps(document))
+    repack(unpacked, folder / "limited.bento")
+    return folder / "limited.bento"
+
+
+def test_with_a_token_only_its_bearer_is_answered(remade: Remade, house: dict[str, Any]) -> None:
+    token = "one token of the test"  # noqa: S105
+    with served(remade.checkout.root / "models/house_prices.bento", {"HEARTH_TOKEN": token}) as (address, _):
+        body = json.dumps(house).encode()
+        assert call(address, "/predict", body)[0] == 401
+        assert call(address, "/predict", body, authorization="Bearer one token of the tesT")[0] == 401
+        assert call(address, "/predict", body, authorization=f"Bearer {token}")[0] == 200
+        assert call(address, "/readyz", None, None, "GET")[0] == 200
+        # No folder was named for outcomes, and the bento's own is none.
+        outcome = json.dumps({"prediction_id": "0" * 32, "price": 500_000}).encode()
+        assert call(address, "/feedback", outcome, authorization=f"Bearer {token}")[0] == 503
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [({"HEARTH_TOKEN": ""}, "HEARTH_TOKEN has 0 characters, wanted at least 16"), ({LOG_DIR: "/proc/none"}, "cannot be written to")],
+)  # fmt: skip
+def test_a_service_that_would_not_do_what_was_asked_does_not_start(
+    remade: Remade, environment: dict[str, str], said: str
+) -> None:
+    with (
+        pytest.raises(Refusal, match="did not become ready") as caught,
+        served(remade.checkout.root / "models/house_prices.bento", environment),
+    ):
+        pass
+    assert said in str(caught.value)
+
+
 def test_openapi_describes_the_fields_of_the_contract(address: str, house: dict[str, Any]) -> None:
     document = call(address, "/docs.json", None, None, "GET")[1]
     assert {"/predict", "/predict_batch"} <= set(document["paths"])
+    assert {"/explain", "/feedback"} <= set(document["paths"])
     described = [
         s for s in document["components"]["schemas"].values() if {"grade", "sqft_lot"} <= set(s.get("properties", {}))
     ]

@@ -8,13 +8,15 @@ import json
 import math
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from pydantic import Field, ValidationError, create_model
 
+from hearth.explanation import adds_up, explain
 from hearth.release import Release
-from hearth.request import House, columns_of, request_model
+from hearth.request import House, columns_of, outcome_model, request_model
 from hearth.rules import Columns
 from hearth.strict import DoubledKeyError, Strict, loads
 
@@ -26,6 +28,18 @@ class ServiceParams(Strict):
 
     batch_rows_max: int = Field(ge=1, le=100_000)
     body_bytes_max: int = Field(ge=1000)
+    body_seconds_max: float = Field(gt=0)
+    in_flight_max: int = Field(ge=1)
+    queue_max: int = Field(ge=0)
+    queue_seconds_max: float = Field(gt=0)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Say what a body is to be: as a whole, and each of its fields."""
+
+    whole: str
+    expected: Mapping[str, str]
 
 
 class BadRequestError(Exception):
@@ -41,13 +55,34 @@ class BadRequestError(Exception):
 class Answers:
     """Answer with one release."""
 
-    def __init__(self, release: Release, params: ServiceParams, told: Mapping[str, Any] | None = None) -> None:
-        """Derive the request models and keep the checks that a request can be held to; `told` goes into model()."""
-        self.told = dict(told or {})
+    def __init__(
+        self,
+        release: Release,
+        params: ServiceParams,
+        told: Mapping[str, Any] | None = None,
+        typical: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Derive the request models and the checks that a request can be held to.
+
+        `told` goes into model(); `typical` is the house, as in a request, that explanations start from.
+        """
+        self.told, self.typical = dict(told or {}), typical
         self.release, self.params, self.contract = release, params, release.contract
         self.house: type[House] = request_model(self.contract)
         batch = Field(min_length=1, max_length=params.batch_rows_max)
         self.houses: type[House] = create_model("Houses", __base__=House, houses=(list[self.house], batch))  # type: ignore[name-defined]
+        self.outcome: type[House] = outcome_model(self.contract)
+        fields = {column.name: column.expected for column in (*self.contract.features, self.contract.time)}
+        house, rows = "an object with the fields of a house", f"1 to {params.batch_rows_max} houses"
+        known = {
+            "prediction_id": "the prediction_id of an answer, 32 hexadecimal digits",
+            "price": self.contract.target.expected,
+        }
+        self._shapes = {
+            self.house: Shape(house, fields),
+            self.houses: Shape('an object {"houses": [...]}', fields | {"houses": rows}),
+            self.outcome: Shape('an object {"prediction_id": ..., "price": ...}', known),
+        }
         self._checks = self.contract.refusing({c.name for c in (*self.contract.features, self.contract.time)})
         self._rules = [check.compiled for check in self._checks]
         self._ruled = sorted({name for rule in self._rules for name in rule.names})
@@ -61,6 +96,34 @@ class Answers:
         """Return the answer to the body of a /predict_batch request, in the same order; raise BadRequestError for a bad one."""
         houses = self._parse(body, self.houses)["houses"]
         return {"predictions": self._predict(houses, [f"houses.{place}." for place in range(len(houses))])}
+
+    def explain(self, body: bytes) -> dict[str, Any]:
+        """Return what each column adds to the typical price to make that of the house in an /explain body.
+
+        Raise BadRequestError for a bad body, and where no typical house is known.
+        """
+        if self.typical is None:
+            raise BadRequestError(404, "this service explains no prices: it was packaged without a typical house")
+        house = self._parse(body, self.house)
+        answer = self._predict([house], [""])[0]
+        as_of = self.release.facts.as_of
+        rows = [columns_of([{self.contract.time.name: None} | dict(one)], self.contract, as_of) for one in (house, self.typical)]  # fmt: skip
+        found = explain(self.release, *rows)
+        if not adds_up(found) or found.price != answer["price"]:
+            raise RuntimeError(f"contributions that do not add up to the price {answer['price']}")
+        told = {
+            "level": self.release.facts.interval.level,
+            "unit": self.contract.target.unit,
+            "typical": self.typical,
+            "base": found.base,
+            "contributions": [asdict(part) for part in found.contributions],
+        }
+        return answer | told
+
+    def feedback(self, body: bytes) -> dict[str, Any]:
+        """Return the outcome in a /feedback body; raise BadRequestError for a bad one."""
+        found = self._parse(body, self.outcome)
+        return {"prediction_id": found["prediction_id"], "price": found["price"]}
 
     def columns(self, body: bytes) -> Columns:
         """Return the house in a /predict body as columns of one row; raise BadRequestError for a bad one."""
@@ -76,33 +139,30 @@ class Answers:
         except ValidationError as error:
             _check_json(body)
             raise self._refusal(error, kind) from None
-        houses: list[House] = [] if kind is self.house else vars(found)["houses"]
+        houses: list[House] = vars(found)["houses"] if kind is self.houses else []
         # What pydantic accepts holds fields of the contract and no NaN, but a key may stand twice. Each key brings a
         # colon: with as many colons as fields none does. More of them may stand in a text, so the slow reader decides.
         if body.count(b":") != sum(len(house.model_fields_set) for house in (found, *houses)):
             _check_json(body)
-        return vars(found) if kind is self.house else {"houses": [vars(house) for house in houses]}
+        return {"houses": [vars(house) for house in houses]} if kind is self.houses else vars(found)
 
     def _refusal(self, error: ValidationError, kind: type[House]) -> BadRequestError:
         entries = error.errors(include_url=False)
         if entries[0]["type"] == "json_invalid":
             return BadRequestError(400, "the body is not good JSON")
-        whole = "an object with the fields of a house" if kind is self.house else 'an object {"houses": [...]}'
-        return _breach([self._entry(dict(entry), whole) for entry in entries])
+        return _breach([self._entry(dict(entry), kind) for entry in entries])
 
-    def _entry(self, entry: dict[str, Any], whole: str) -> dict[str, Any]:
-        field = ".".join(map(str, entry["loc"]))
-        known = {column.name: column for column in (*self.contract.features, self.contract.time)}
+    def _entry(self, entry: dict[str, Any], kind: type[House]) -> dict[str, Any]:
+        shape = self._shapes[kind]
         name = str(entry["loc"][-1]) if entry["loc"] else ""
         if entry["type"] == "extra_forbidden":
             expected = "no such field"
-        elif name in known:
-            expected = known[name].expected + (", and the field is missing" if entry["type"] == "missing" else "")
+        elif name in shape.expected:
+            expected = shape.expected[name] + (", and the field is missing" if entry["type"] == "missing" else "")
         else:
-            within = "an object with the fields of a house" if entry["loc"] else whole
-            expected = f"1 to {self.params.batch_rows_max} houses" if name == "houses" else within
+            expected = self._shapes[self.house].whole if entry["loc"] else shape.whole
         value = None if entry["type"] == "missing" else _short(entry["input"])
-        return {"field": field, "value": value, "expected": expected}
+        return {"field": ".".join(map(str, entry["loc"])), "value": value, "expected": expected}
 
     def _predict(self, houses: list[dict[str, Any]], prefixes: list[str]) -> list[dict[str, Any]]:
         columns = columns_of(houses, self.contract, self.release.facts.as_of)

@@ -24,6 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hearth.errors import Refusal
+from hearth.journal import LOG_DIR
 from hearth.storage import read_bytes
 
 NAME = "house_prices"
@@ -31,8 +32,9 @@ EPOCH = datetime(1980, 1, 1, tzinfo=UTC)  # the oldest day that every archive fo
 STARTED_WITHIN_S = 60
 
 # The modules that the service loads; a test compares them with what it really loads.
-MODULES = ("__init__", "answering", "contract", "errors", "features", "front", "intervals", "levels", "market",
-           "neighbours", "release", "request", "rules", "service", "storage", "strict", "trees")  # fmt: skip
+MODULES = ("__init__", "answering", "contract", "counters", "errors", "explanation", "features", "front", "impatience",
+           "intervals", "journal", "levels", "market", "masks", "neighbours", "release", "request", "rules", "service",
+           "storage", "strict", "trees")  # fmt: skip
 
 # Runs in a process of its own, in which only the bento's files are called hearth: a module that MODULES lacks shows
 # here. The creation time is the last clock in a bento; BentoML has no option for it.
@@ -105,17 +107,24 @@ def _imported(archive: Path, home: Path) -> list[str]:
 
 
 @contextmanager
-def served(archive: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def served(
+    archive: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Serve a .bento file on a free port of the loopback; yield its address and process once it is ready.
 
-    Refuse with the end of the server's log if it does not start; stop it at the end.
+    `environment` is added to this process's own. Refuse with the end of the server's log if it does not start; stop it at the end.
     """
     with TemporaryDirectory(prefix="hearth-serve-") as scratch:
         home, log, port = Path(scratch, "home"), Path(scratch, "log"), free_port()
         command = [*_imported(archive, home), "--host", "127.0.0.1", "--port", str(port)]
         with log.open("wb") as out:
             server = subprocess.Popen(
-                command, env=_environment(home), cwd=home, stdout=out, stderr=out, start_new_session=True
+                command,
+                env=_environment(home) | dict(environment or {}),
+                cwd=home,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
         try:
             _wait(server, port, log)
@@ -124,14 +133,18 @@ def served(archive: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
             stop(server)
 
 
-def serve_forever(archive: Path, host: str, port: int) -> int:
-    """Serve a .bento file in the foreground, its log on the terminal; return the server's exit status."""
+def serve_forever(archive: Path, host: str, port: int, log_folder: Path) -> int:
+    """Serve a .bento file in the foreground, its log on the terminal; return the server's exit status.
+
+    What people tell the service is kept in `log_folder`, unless the environment names another.
+    """
     read_bytes(archive)  # says what to do where there is none
     with TemporaryDirectory(prefix="hearth-serve-") as scratch:
         home = Path(scratch, "home")
         command = [*_imported(archive, home), "--host", host, "--port", str(port)]
         print(f"serving {archive} on http://{host}:{port} (Ctrl-C stops it)", flush=True)
-        server = subprocess.Popen(command, env=_environment(home), cwd=home, start_new_session=True)
+        environment = {LOG_DIR: str(log_folder.absolute())} | _environment(home)
+        server = subprocess.Popen(command, env=environment, cwd=home, start_new_session=True)
         # Without these, SIGTERM would end this process and leave the server behind.
         signal.signal(signal.SIGTERM, lambda *_: os.killpg(server.pid, signal.SIGTERM))
         try:

@@ -1,107 +1,252 @@
-"""Stand in front of BentoML's application: decide method, type and size before anything is parsed.
+"""Stand in front of BentoML's application: decide path, method, caller, type and size before anything is parsed.
 
 BentoML parses unknown content types as JSON, has no limit on a body and answers a bad row with 400; no setting changes
 that (docs/decisions.md). The front answers the routes for programs itself and passes the rest of BentoML on.
 """
 
 import asyncio
+import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import orjson
 
 from hearth.answering import Answers, BadRequestError
+from hearth.counters import Counters
+from hearth.journal import Journal
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
-PASSED = frozenset({"/", "/docs.json", "/livez", "/healthz", "/readyz", "/metrics"})
+# Of BentoML's own routes these are passed on, under the paths that it knows; all else is unknown, and makes no metrics.
+PASSED = {
+    "/": "/",
+    "/docs": "/",
+    "/docs.json": "/docs.json",
+    "/livez": "/livez",
+    "/healthz": "/healthz",
+    "/metrics": "/metrics",
+}
 PASSED_BELOW = "/static_content/"
+GONE = 499  # the status under which a client is counted that hung up before its answer
+RETRY_AFTER_S = b"1"
 log = logging.getLogger("bentoml.hearth")
+
+_POST, _GET = ("POST",), ("GET", "HEAD")
+_JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]  # fmt: skip
+# Where the body was not read to its end, the rest of it must not be taken for the next request.
+_CLOSE: Headers = [(b"connection", b"close")]
+_EXTRA: dict[int, Headers] = {
+    401: [(b"www-authenticate", b"Bearer"), *_CLOSE],
+    408: _CLOSE,
+    413: _CLOSE,
+    415: _CLOSE,
+    503: [(b"retry-after", RETRY_AFTER_S), *_CLOSE],
+}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Hold what the front needs: the model's answers, where outcomes are kept, what counts, and the token if one is asked for."""
+
+    answers: Answers
+    counters: Counters
+    outcomes: Journal | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True)
+class _Route:
+    methods: tuple[str, ...]
+    answer: Callable[[bytes], Awaitable[Any]]
+    open: bool = False  # to callers without a token
 
 
 class Front:
     """Be an ASGI application around BentoML's."""
 
-    def __init__(self, app: App, answers: Callable[[], Answers]) -> None:
-        """Wrap `app`; `answers` returns the model's answers once the service has started."""
-        self.app, self.answers = app, answers
-        self._routes: dict[str, tuple[str, Callable[[Receive, Scope], Awaitable[Any]]]] = {
-            "/predict": ("POST", self._predict),
-            "/predict_batch": ("POST", self._predict_batch),
-            "/model": ("GET", self._model),
+    def __init__(self, app: App, desk: Callable[[], Desk]) -> None:
+        """Wrap `app`; `desk` is called at the first request, in the process that answers it."""
+        self.app, self._opened = app, desk
+        self._desk: Desk | None = None
+        self._in_flight = self._waiting = 0
+        # One thread: Python computes one thing at a time, and /predict has to come in between.
+        self._bench = ThreadPoolExecutor(1, thread_name_prefix="hearth")
+        self._turn = asyncio.Lock()
+        self._routes: Mapping[str, _Route] = {
+            "/predict": _Route(_POST, self._predict),
+            "/predict_batch": _Route(_POST, self._predict_batch),
+            "/explain": _Route(_POST, self._explain),
+            "/feedback": _Route(_POST, self._feedback),
+            "/model": _Route(_GET, self._model),
+            "/readyz": _Route(_GET, self._ready, open=True),
         }
+
+    @property
+    def desk(self) -> Desk:
+        """Return what the front works with."""
+        if self._desk is None:
+            self._desk = self._opened()
+        return self._desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        path = scope["path"]
+            self._desk = self._desk or self._opened()  # at the worker's start, so that /metrics is whole from then on
+            await self.app(scope, receive, send)
+            return
+        path = str(scope["path"])
         if path in PASSED or path.startswith(PASSED_BELOW):
-            return await self.app(scope, receive, send)
+            known = PASSED.get(path, path)
+            await self.app({**scope, "path": known, "raw_path": known.encode()}, receive, send)
+            return
+        start, counters = perf_counter(), self.desk.counters
+        self._in_flight += 1
+        counters.in_flight.inc()
         try:
-            if path not in self._routes:
-                raise BadRequestError(404, f"no such route; there are {', '.join(sorted(self._routes))}")
-            method, answer = self._routes[path]
-            if scope["method"] != method:
-                raise BadRequestError(405, f"{path} answers {method} only")
-            await _send(send, 200, await answer(receive, scope))
+            status, body, extra = await self._handled(scope, receive)
+        finally:
+            self._in_flight -= 1
+            counters.in_flight.dec()
+        # Counted before it is sent: who has an answer finds it in the counts.
+        counters.answered(path if path in self._routes else "other", status, perf_counter() - start)
+        if status != GONE:
+            await _send(send, status, body, extra)
+
+    async def _handled(self, scope: Scope, receive: Receive) -> tuple[int, Any, Headers]:
+        try:
+            return 200, await self._answer(scope, receive), []
         except BadRequestError as bad:
-            allow = [(b"allow", self._routes[path][0].encode())] if bad.status == 405 else []
-            await _send(send, bad.status, bad.body, allow)
+            if bad.status == 405:
+                return 405, bad.body, [(b"allow", ", ".join(self._routes[scope["path"]].methods).encode())]
+            return bad.status, bad.body, _EXTRA.get(bad.status, [])
         except _GoneError:
-            return None
+            return GONE, None, []
         except Exception:
-            log.exception("a request to %s failed", path)
-            await _send(send, 500, {"error": "the service failed; its log says why"})
+            log.exception("a request to %s failed", scope["path"])
+            return 500, {"error": "the service failed; its log says why"}, []
 
-    async def _predict(self, receive: Receive, scope: Scope) -> Any:
-        return self.answers().predict(await self._body(receive, scope))
+    async def _answer(self, scope: Scope, receive: Receive) -> Any:
+        route = self._routes.get(scope["path"])
+        if route is None:
+            raise BadRequestError(404, f"no such route; there are {', '.join(sorted(self._routes))}")
+        if scope["method"] not in route.methods:
+            raise BadRequestError(405, f"{scope['path']} answers {route.methods[0]} only")
+        headers = dict(scope["headers"])
+        if self.desk.token is not None and not route.open:
+            _check_token(headers.get(b"authorization", b""), self.desk.token)
+        if self._in_flight > self.desk.answers.params.in_flight_max:
+            raise BadRequestError(503, "the service has more to do than it can; try again in a second")
+        return await route.answer(await self._body(receive, headers) if route.methods == _POST else b"")
 
-    async def _predict_batch(self, receive: Receive, scope: Scope) -> Any:
-        body = await self._body(receive, scope)
-        return await asyncio.to_thread(self.answers().predict_batch, body)
+    async def _predict(self, body: bytes) -> Any:
+        answer = self.desk.answers.predict(body)
+        self.desk.counters.priced([answer])
+        return answer
 
-    async def _model(self, receive: Receive, scope: Scope) -> Any:
-        return self.answers().model()
+    async def _predict_batch(self, body: bytes) -> Any:
+        answer = await self._queued(self.desk.answers.predict_batch, body)
+        self.desk.counters.priced(answer["predictions"])
+        return answer
 
-    async def _body(self, receive: Receive, scope: Scope) -> bytes:
-        limit = self.answers().params.body_bytes_max
-        headers = {name.lower(): value for name, value in scope["headers"]}
-        kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if kind != b"application/json":
+    async def _explain(self, body: bytes) -> Any:
+        return await self._queued(self.desk.answers.explain, body)
+
+    async def _feedback(self, body: bytes) -> Any:
+        outcome, kept = self.desk.answers.feedback(body), self.desk.outcomes
+        if kept is None:
+            raise BadRequestError(
+                503, "outcomes are not kept here; start the service with HEARTH_LOG_DIR set to a folder"
+            )
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, kept.append, outcome)
+        except OSError:
+            log.exception("an outcome could not be stored")
+            raise BadRequestError(503, "the outcome could not be stored; send it again later") from None
+        self.desk.counters.feedback.inc()
+        return outcome | {"stored": True}
+
+    async def _model(self, body: bytes) -> Any:
+        return self.desk.answers.model()
+
+    async def _ready(self, body: bytes) -> Any:
+        # A service whose files or golden answers are wrong ends on import, so one that answers at all is ready.
+        return {"ready": True, "model_version": self.desk.answers.release.manifest.model_version}
+
+    async def _queued(self, answer: Callable[[bytes], Any], body: bytes) -> Any:
+        """Return what takes milliseconds, one at a time beside the event loop; refuse what would wait too long."""
+        params, gauge = self.desk.answers.params, self.desk.counters.waiting
+        if self._turn.locked() and self._waiting >= params.queue_max:
+            raise BadRequestError(503, "the queue of batches and explanations is full; try again in a second")
+        self._waiting += 1
+        gauge.inc()
+        try:
+            async with asyncio.timeout(params.queue_seconds_max):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise BadRequestError(503, "the turn did not come in time; try again in a second") from None
+        finally:
+            self._waiting -= 1
+            gauge.dec()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._bench, answer, body)
+        finally:
+            self._turn.release()
+
+    async def _body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+        limit = self.desk.answers.params.body_bytes_max
+        if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
             raise BadRequestError(415, "send the content type application/json")
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > limit:
             raise BadRequestError(413, f"the body is larger than {limit} bytes")
-        chunks, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _GoneError
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > limit:
-                raise BadRequestError(413, f"the body is larger than {limit} bytes")
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+        seconds = self.desk.answers.params.body_seconds_max
+        try:
+            async with asyncio.timeout(seconds):
+                return await _read(receive, limit)
+        except TimeoutError:
+            raise BadRequestError(408, f"the body did not come within {seconds:g} seconds") from None
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _GoneError
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise BadRequestError(413, f"the body is larger than {limit} bytes")
+        if not message.get("more_body", False):
+            return b"".join(chunks)
 
 
 class _GoneError(Exception):
     """Say that the client hung up; nobody is there to answer."""
 
 
-async def _send(send: Send, status: int, body: Any, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+def _check_token(given: bytes, token: str) -> None:
+    kind, _, value = given.partition(b" ")
+    # Compared in a time that does not tell how much of it was right.
+    if kind.lower() != b"bearer" or not hmac.compare_digest(value.strip(), token.encode()):
+        raise BadRequestError(401, "send the header Authorization: Bearer with the service's token")
+
+
+async def _send(send: Send, status: int, body: Any, extra: Headers) -> None:
     try:
         content = orjson.dumps(body)
     except TypeError:  # a whole number beyond 64 bits, echoed in an error
         content = json.dumps(body).encode()
-    head = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode()), *(headers or [])]
+    head = [*_JSON, (b"content-length", str(len(content)).encode()), *extra]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": content})

@@ -1,8 +1,8 @@
 """Evaluate trees that ask one question per level, as CatBoost grows them, with a few operations on whole arrays.
 
 The leaf of such a tree is the number whose bits are its answers, so a thousand trees need one comparison of all their
-thresholds and one look-up, where walking them needs a thousand times six dependent steps. In plain numpy one house takes
-a third of the time of ONNX Runtime's tree operator, and a thousand houses a quarter (benchmarks/one_row.py).
+thresholds and one look-up, where walking them needs a thousand times six dependent steps: in plain numpy a sixth of the
+time of ONNX Runtime's tree operator for one house (docs/decisions.md).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Inputs = NDArray[np.float32]
 
 DEPTH_MAX = 16  # answers fit into 16 bits
 INPUT, OUTPUT = "features", "values"  # of the graph that graph.py writes and release.py opens
-TABLES = ("feature", "threshold", "leaf", "base", "ends")  # each an output NAME_table of a graph of levels
+TABLES = ("feature", "threshold", "leaf", "ends")  # each an output levels_NAME_table of the graph
 
 
 class Levels:
@@ -29,20 +29,19 @@ class Levels:
         feature: NDArray[np.integer],
         threshold: NDArray[np.float32],
         leaf: Floats,
-        base: Floats,
         ends: NDArray[np.int64],
     ) -> None:
         """Take `feature` and `threshold` (depth, n_trees), the root's level first, and `leaf` (n_trees, 2 ** depth).
 
-        The root's answer is the highest bit of a leaf's number. `base`, and `ends`, where each ensemble's trees end, are
-        (n_ensembles,). Raise ValueError for arrays that do not fit each other.
+        The root's answer is the highest bit of a leaf's number. `ends` (n_ensembles,) says where each ensemble's trees
+        end. Raise ValueError for arrays that do not fit each other.
         """
         depth, trees = feature.shape
         fits = threshold.shape == (depth, trees) and leaf.shape == (trees, 2**depth) and depth <= DEPTH_MAX
-        if not fits or base.shape != ends.shape or ends[-1] != trees:
+        if not fits or ends[-1] != trees:
             raise ValueError("features, thresholds, leaves and ends of trees that do not fit each other")
-        self.feature, self.threshold, self.leaf, self.base, self.ends = feature, threshold, leaf, base, ends
-        self._asked = np.ascontiguousarray(feature).ravel()
+        self.feature, self.threshold, self.leaf, self.ends = feature, threshold, leaf, ends
+        self._asked = np.ascontiguousarray(feature, dtype=np.intp).ravel()  # which numpy need not convert in each call
         self._threshold = np.ascontiguousarray(threshold).ravel()
         self._bits = (1 << np.arange(depth)[::-1]).astype(np.uint16 if depth > 8 else np.uint8)[:, None]
         self._first = np.arange(trees) * 2**depth
@@ -53,10 +52,9 @@ class Levels:
         """Return the sums (n_rows, n_ensembles) for inputs (n_rows, n_features); a row alone as in a batch, bit for bit."""
         number = self._one(inputs[0]) if len(inputs) == 1 else self._many(inputs)
         leaves = self._leaves.take(number + self._first)
-        found = np.empty((len(inputs), len(self.base)))
+        found = np.empty((len(inputs), len(self.ends)))
         for place, part in enumerate(self._parts):
             leaves[:, part].sum(axis=1, out=found[:, place])
-        found += self.base
         return found
 
     def _one(self, row: Inputs) -> NDArray[np.integer]:
@@ -74,12 +72,17 @@ class Levels:
         return np.ascontiguousarray(number.T)
 
 
-def levels(ensembles: Sequence[Ensemble]) -> Levels | None:
-    """Return ensembles as levels, or nothing if a tree asks different questions on one level or is too deep."""
-    asked = [_questions(tree) for ensemble in ensembles for tree in ensemble.trees]
-    known = [questions for questions in asked if questions is not None]
-    if len(known) < len(asked):
-        return None
+def is_level(tree: Tree) -> bool:
+    """Return whether a tree asks one question per level, and sends whoever has no value for it to the left."""
+    return _questions(tree) is not None
+
+
+def levels(ensembles: Sequence[Ensemble]) -> Levels:
+    """Return ensembles of such trees as levels; their bases are left out. Raise ValueError for another tree."""
+    found = [_questions(tree) for ensemble in ensembles for tree in ensemble.trees]
+    known = [questions for questions in found if questions is not None]
+    if len(known) < len(found):
+        raise ValueError("a tree that asks several questions on one level")
     depth = max(len(features) for features, _ in known)
     feature = np.zeros((depth, len(known)), dtype=np.int64)
     threshold = np.full((depth, len(known)), np.inf, dtype=np.float32)
@@ -89,9 +92,8 @@ def levels(ensembles: Sequence[Ensemble]) -> Levels | None:
         start = depth - len(features)  # the always denied questions come first: their bits are the highest, and zero
         feature[start:, place], threshold[start:, place] = features, thresholds
         leaf[place, : len(value)] = value
-    base = np.array([ensemble.base for ensemble in ensembles])
     ends = np.cumsum([len(ensemble.trees) for ensemble in ensembles]).astype(np.int64)
-    return Levels(feature, threshold, leaf, base, ends)
+    return Levels(feature, threshold, leaf, ends)
 
 
 def _questions(tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:

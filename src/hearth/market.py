@@ -4,6 +4,7 @@ The index is what houses alike cost from week to week. Inside the training days 
 last trend goes on and dies away. The model learns prices relative to the index, so its level is explicit and tested.
 """
 
+import datetime
 from typing import Annotated
 
 import numpy as np
@@ -60,6 +61,11 @@ class PriceIndex(Strict):
             return np.asarray(inside, dtype=np.float64)
         beyond = -np.expm1(-np.maximum(since, 0) / self.damping_days) * self.damping_days
         return np.asarray(inside + self.slope * beyond, dtype=np.float64)
+
+    def by_day(self, last: datetime.date) -> tuple[np.datetime64, Floats]:
+        """Return a first day, before which the level is the same, and the level of each day from it until `last`."""
+        first = np.datetime64(self.last_knot) - (len(self.levels) - 1) * self.knot_days
+        return first, self.level(np.arange(first, np.datetime64(last) + 1))
 
 
 def fit_index(days: Days, residuals: Floats, params: MarketParams) -> PriceIndex:

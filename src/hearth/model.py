@@ -206,7 +206,7 @@ def _neighbours(
     near = np.full((len(target), len(params.names)), np.nan)
     for fit, judge in group_folds(_houses(columns, contract), recipe.model.neighbour_folds, recipe.model.seed):
         near[judge] = known(fit).inputs(_rows(columns, judge), time)
-    near[:, -1] = whole.inputs(columns, time)[:, -1]
+    near[:, -1] = whole.sold_before(columns, time)
     return whole, near
 
 

@@ -1,14 +1,15 @@
 """Say what the sales around a house, and those of houses alike, tell of its price: kernel means of known residuals.
 
 A known sale's residual is its log price without the market's level and without what the house itself explains, so a
-mean of residuals is what the place adds. Only sales that the model was fitted on are known. One way of looking up
-serves training, batches and the single request: exact, in plain numpy, a few microseconds once a square is known.
+mean of residuals is what the place adds. Only sales that the model was fitted on are known. One way of looking up, a
+house at a time, serves training, batches and the single request: exact, and in plain numpy, whose thirty calls on some
+hundred numbers cost less than one question to a search tree.
 
 Source: Nadaraya (1964) and Watson (1964) for kernel means; guides to comparable sales call the same thing comparables.
 """
 
 import math
-from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -21,10 +22,11 @@ from hearth.strict import Strict
 Floats = NDArray[np.float64]
 Square = tuple[float, float]
 
+_DAY = np.dtype("datetime64[D]")  # read once; numpy would parse the text in each call
 DECIMALS = 6  # sums in another order differ in their last bits; trees must not see it
 KM_PER_DEGREE = 111.19  # of latitude, on a sphere of the earth's mean radius
 SQUARE_KM = 1.0  # side of the squares whose candidates are kept; smaller ones are many, larger ones hold too many sales
-ROWS_MAX = 64  # houses at a time, so that a look-up needs a few megabytes
+SQUARES_MAX = 2000  # kept at a time, some 25 KB each; the shipped sales lie in 900
 # A sale this near, in place and likeness, counts half: the house itself counts nothing, and there is no step to it. With
 # a step, one square foot more would make a sold house its own neighbour and move its price by a tenth.
 TWIN_KM2 = 0.001
@@ -67,6 +69,14 @@ class NeighbourParams(Strict):
         """Return the columns that a look-up reads, but for the time."""
         return (self.lat, self.long, *sorted(self.likeness))
 
+    @cached_property
+    def scales(self) -> tuple[NDArray[np.bool_], Floats]:
+        """Return which coordinates are logged, and each one's km per unit, (2 + n_likeness, 1) each."""
+        likeness = [like for _, like in sorted(self.likeness.items())]
+        east = KM_PER_DEGREE * math.cos(math.radians(self.middle_lat))
+        logged = np.array([[False], [False], *([like.log] for like in likeness)])
+        return logged, np.array([[east], [KM_PER_DEGREE], *([like.km] for like in likeness)])
+
     @property
     def names(self) -> list[str]:
         """Return the names of the model's inputs that come from the neighbours."""
@@ -81,14 +91,16 @@ class Neighbours:
         if known.ndim != 2 or not len(known) or known.shape[1] != 4 + len(params.likeness):
             raise ValueError(f"known sales of shape {known.shape}, wanted (n, {4 + len(params.likeness)})")
         self.params, self.known = params, known
-        self._places, self._like = np.ascontiguousarray(known[:, :2].T), np.ascontiguousarray(known[:, 2:-2])
-        self._day, self._residual = (np.ascontiguousarray(known[:, place]) for place in (-2, -1))
         self._count = min(params.count, len(known))
         means = [params.means[name] for name in sorted(params.means)]  # a manifest has its keys sorted
         self._alike = np.array([int(mean.alike) for mean in means])
         self._softening = np.array([[mean.softening_km2] for mean in means])
         self._fourth = np.flatnonzero([mean.power == 4 for mean in means])
-        self._squares: dict[Square, tuple[NDArray[np.int64], Floats]] = {}  # as many as the contract's box has
+        self._squares: dict[Square, tuple[Floats, ...]] = {}
+        self._first_sale: dict[bytes, float] = {}
+        for house, day in zip(np.ascontiguousarray(known[:, :-2]), known[:, -2].tolist(), strict=True):
+            key = house.tobytes()
+            self._first_sale[key] = min(day, self._first_sale.get(key, day))
 
     def inputs(self, columns: Columns, time: str) -> Floats:
         """Return the means and whether the house was sold before (n_rows, n_means + 1); NaN without a place.
@@ -96,76 +108,88 @@ class Neighbours:
         A sale of the house itself, told by place and likeness, is no neighbour: the inner folds of the training rows never
         see it either. It counts for the flag if its day is before the row's.
         """
-        houses, days = coordinates(columns, self.params), columns[time].astype("datetime64[D]").astype(np.int64)
+        houses, days = coordinates(columns, self.params), _numbered(columns[time])
         found = np.full((len(houses), len(self._alike) + 1), np.nan)
-        for square, rows in _by_square(houses):
-            found[rows] = self._of(square, houses[rows], days[rows])
-        return np.round(found, DECIMALS)
+        for house, day, row in zip(houses, days.tolist(), found, strict=True):
+            if math.isfinite(house.sum()):  # else it has no place, or an empty cell
+                self._ask(house, row)
+                row[-1] = self._first_sale.get(house.tobytes(), math.inf) < day
+        return found.round(DECIMALS, out=found)
 
-    def _of(self, square: Square, houses: Floats, days: NDArray[np.int64]) -> Floats:
-        """Return the inputs of houses in one square; some thirty calls of numpy, each of which costs more than its sums."""
-        near, squared = self._nearest(square, houses)
-        difference = self._like[near] - houses[:, None, 2:]
-        distance = np.empty((len(houses), 2, near.shape[1]))
-        distance[:, 0] = squared
-        np.einsum("hnj,hnj->hn", difference, difference, out=distance[:, 1])
-        distance[:, 1] += squared
-        weight = 1 / (distance[:, self._alike] + self._softening)
+    def sold_before(self, columns: Columns, time: str) -> Floats:
+        """Return for each row whether its house is known from an earlier sale (n_rows,); NaN without a place."""
+        houses, days = coordinates(columns, self.params), _numbered(columns[time])
+        known = np.array([self._first_sale.get(house.tobytes(), math.inf) for house in houses])
+        return np.where(np.isfinite(houses).all(axis=1), known < days, np.nan)
+
+    def _ask(self, house: Floats, found: Floats) -> None:
+        """Fill `found` for one house; in place where it can be, since each call of numpy costs more than its sums."""
+        square = (float(house[0] // SQUARE_KM), float(house[1] // SQUARE_KM))
+        if square not in self._squares:
+            if len(self._squares) >= SQUARES_MAX:
+                self._squares.clear()
+            self._squares[square] = self._candidates(square)
+        east, north, like, residual = self._squares[square]
+        squared, other = east - house[0], north - house[1]
+        squared *= squared
+        other *= other
+        squared += other
+        if len(squared) > self._count:
+            near = _smallest(squared, self._count)
+            squared, like, residual = squared.take(near), like.take(near, axis=0), residual.take(near)
+        difference = like - house[2:]
+        distance = np.empty((2, len(squared)))
+        alike = distance[1]
+        distance[0] = squared
+        np.einsum("nj,nj->n", difference, difference, out=alike)
+        alike += squared
+        weight = distance.take(self._alike, axis=0)
+        weight += self._softening
+        np.divide(1, weight, out=weight)
         weight *= weight
         if len(self._fourth):
-            weight[:, self._fourth] *= weight[:, self._fourth]
-        weight *= (distance[:, 1] / (distance[:, 1] + TWIN_KM2))[:, None]
-        found = np.zeros((len(houses), len(self._alike) + 1))
-        same = distance[:, 1] == 0
-        if same.any():
-            found[:, -1] = (same & (self._day[near] < days[:, None])).any(axis=1)
-        total = weight.sum(axis=2)
-        weight *= self._residual[near][:, None]
-        found[:, :-1] = weight.sum(axis=2) / np.maximum(total, 1e-300)  # a house without any neighbour but itself: 0
-        return found
+            weight[self._fourth] *= weight[self._fourth]
+        weight *= alike / (alike + TWIN_KM2)
+        total = weight.sum(axis=1)
+        weight *= residual
+        np.divide(weight.sum(axis=1), np.maximum(total, 1e-300), out=found[:-1])  # without any but itself: 0
 
-    def _nearest(self, square: Square, houses: Floats) -> tuple[NDArray[np.int64], Floats]:
-        """Return for each house its nearest known sales in the table's order, and their squared distances in km²."""
-        if square not in self._squares:
-            candidates = self._candidates(square)
-            self._squares[square] = candidates, self._places[:, candidates]
-        candidates, (east, north) = self._squares[square]
-        squared = (east - houses[:, 0:1]) ** 2 + (north - houses[:, 1:2]) ** 2
-        if len(candidates) == self._count:
-            return np.broadcast_to(candidates, squared.shape), squared
-        # Not argpartition: which of several equally far sales it takes depends on the CPU.
-        furthest = np.partition(squared, self._count - 1, axis=1)[:, self._count - 1 : self._count]
-        kept = squared <= furthest
-        if np.count_nonzero(kept) > self._count * len(houses):  # of several equally far, the first in the table's order
-            tied = squared == furthest
-            room = self._count - (kept & ~tied).sum(axis=1, keepdims=True)
-            kept &= ~tied | (np.cumsum(tied, axis=1) <= room)
-        place = np.nonzero(kept)[1].reshape(len(houses), self._count)
-        return candidates[place], squared[kept].reshape(place.shape)
-
-    def _candidates(self, square: Square) -> NDArray[np.int64]:
-        """Return the sales among which the nearest of every point of a square are.
+    def _candidates(self, square: Square) -> tuple[Floats, ...]:
+        """Return the sales among which the nearest of every point of a square are: east, north, likeness, residual.
 
         If the k-th nearest of the middle is r away and a corner h, then the k nearest of any point in the square are
         within r + h of it, hence within r + 2 h of the middle.
         """
-        middle = (np.array([square]).T + 0.5) * SQUARE_KM
-        away = np.sqrt(((self._places - middle) ** 2).sum(axis=0))
+        middle = (np.array(square) + 0.5) * SQUARE_KM
+        away = np.sqrt(((self.known[:, :2] - middle) ** 2).sum(axis=1))
         reach = np.partition(away, self._count - 1)[self._count - 1] + math.sqrt(2) * SQUARE_KM
-        return np.flatnonzero(away <= reach + 1e-9)
+        found = self.known[away <= reach + 1e-9]
+        return tuple(np.ascontiguousarray(part) for part in (found[:, 0], found[:, 1], found[:, 2:-2], found[:, -1]))
+
+
+def _numbered(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    return days.astype(_DAY, copy=False).astype(np.int64)
+
+
+def _smallest(values: Floats, count: int) -> NDArray[np.int64]:
+    """Return the places of the `count` smallest values in the table's order; of several alike, the first."""
+    # Not argpartition: which of several alike it takes depends on the CPU.
+    largest = np.partition(values, count - 1)[count - 1]
+    kept: NDArray[np.int64] = (values <= largest).nonzero()[0]
+    if len(kept) > count:
+        tied = (values == largest).nonzero()[0]
+        kept = np.setdiff1d(kept, tied[len(tied) - (len(kept) - count) :], assume_unique=True)
+    return kept
 
 
 def coordinates(columns: Columns, params: NeighbourParams) -> Floats:
     """Return east, north and likeness, all in km (n_rows, 2 + n_likeness), on a map that is true at `middle_lat`."""
-    found = np.empty((len(columns[params.lat]), 2 + len(params.likeness)))
-    found[:, 0] = columns[params.long]
-    found[:, 1] = columns[params.lat]
-    likeness = sorted(params.likeness.items())
-    for place, (name, like) in enumerate(likeness, start=2):
-        found[:, place] = np.log(np.maximum(columns[name], 1e-9)) if like.log else columns[name]
-    east = KM_PER_DEGREE * math.cos(math.radians(params.middle_lat))
-    found *= np.array([east, KM_PER_DEGREE, *(like.km for _, like in likeness)])
-    return np.round(found, 9)
+    names = (params.long, params.lat, *sorted(params.likeness))
+    found = np.array([columns[name] for name in names], dtype=np.float64)
+    logged, km = params.scales
+    np.log(np.maximum(found, 1e-9), out=found, where=logged)
+    found *= km
+    return np.ascontiguousarray(found.T).round(9) + 0.0  # a zero below zero has other bytes
 
 
 def table(columns: Columns, time: str, residuals: Floats, params: NeighbourParams) -> Floats:
@@ -173,19 +197,3 @@ def table(columns: Columns, time: str, residuals: Floats, params: NeighbourParam
     days = columns[time].astype("datetime64[D]").astype(np.float64)
     found = np.column_stack([coordinates(columns, params), days, np.round(residuals, DECIMALS)])
     return np.asarray(found[np.isfinite(found).all(axis=1)], dtype=np.float64)
-
-
-def _by_square(houses: Floats) -> Iterator[tuple[Square, NDArray[np.int64] | slice]]:
-    """Yield each square and the rows in it; rows without a place are in none."""
-    if len(houses) == 1:
-        if np.isfinite(houses).all():
-            yield (float(houses[0, 0] // SQUARE_KM), float(houses[0, 1] // SQUARE_KM)), slice(None)
-        return
-    squares = houses[:, :2] // SQUARE_KM
-    placed = np.flatnonzero(np.isfinite(houses).all(axis=1))
-    order = placed[np.lexsort((squares[placed, 0], squares[placed, 1]))]
-    starts = np.flatnonzero((np.diff(squares[order], axis=0) != 0).any(axis=1)) + 1
-    for rows in np.split(order, starts) if len(order) else []:
-        for start in range(0, len(rows), ROWS_MAX):
-            part = rows[start : start + ROWS_MAX]
-            yield (float(squares[part[0], 0]), float(squares[part[0], 1])), part

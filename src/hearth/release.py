@@ -18,18 +18,21 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from hearth import levels, masks
 from hearth.contract import Contract, parse_contract
 from hearth.errors import Refusal
 from hearth.features import FeatureParams, Floats, input_names, model_inputs
 from hearth.intervals import Interval
-from hearth.levels import INPUT, OUTPUT, TABLES, Levels
+from hearth.levels import INPUT, OUTPUT, Levels
 from hearth.market import PriceIndex
+from hearth.masks import Masks
 from hearth.neighbours import NeighbourParams, Neighbours
 from hearth.rules import Columns
 from hearth.strict import Strict, loads
 
 FORMAT = "hearth-model-2"
 MANIFEST, GRAPH, CONTRACT, KNOWN = "manifest.json", "model.onnx", "contract.yaml", "known_sales.npy"
+_ENDS = np.array([[0.0], [-1.0], [1.0]])  # price, low and high, in half widths
 DIGITS = 7  # significant digits of a price that is no whole number
 
 
@@ -133,12 +136,14 @@ class Release:
         self.manifest, self.contract = manifest, contract
         self.facts, self.known = manifest.facts, known
         self._horizon = np.datetime64(manifest.facts.horizon)
+        self._first, self._levels = self.facts.index.by_day(manifest.facts.horizon)
         self.run = opened(graph, len(self.facts.features))
         if tuple(input_names(contract, self.facts.recipe)) != self.facts.features:
             raise Refusal(
                 "The model was trained on other features than this code computes; use the code of its commit."
             )
         self._ranged = tuple(self.facts.ranges)
+        self._bounds = [(name, bounds.minimum, bounds.maximum) for name, bounds in self.facts.ranges.items()]
         days = np.array([self.facts.first_day, self.facts.horizon], dtype="datetime64[D]").astype(np.float64)
         ends = np.array([*((r.minimum, r.maximum) for r in self.facts.ranges.values()), days])
         self._least, self._most = ends.T[:, :, np.newaxis]  # (n_ranges + 1, 1) each, the days last
@@ -154,28 +159,32 @@ class Release:
     def predict(self, columns: Columns) -> Prediction:
         """Return prices with intervals; the target's unit decides the rounding."""
         log_price, spread = self._run(columns)
-        half_width = self.facts.interval.half_width(spread)
-        whole = self.contract.target.type == "integer"
-        return Prediction(*(_rounded(np.exp(log_price + shift * half_width), whole) for shift in (0, -1, 1)))
+        price = np.exp(log_price + _ENDS * self.facts.interval.half_width(spread))
+        return Prediction(*_rounded(price, self.contract.target.type == "integer"))
 
     def _run(self, columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return log prices and expected sizes of the error, (n_rows,) each."""
         columns = self._until_horizon(columns)
         values = self.run(self._inputs(columns))
-        return values[:, 0] + self.facts.index.level(columns[self.contract.time.name]), values[:, 1]
+        day = (columns[self.contract.time.name] - self._first).astype(np.int64)
+        return values[:, 0] + self._levels.take(day, mode="clip"), values[:, 1]
 
     def _inputs(self, columns: Columns) -> Floats:
         return model_inputs(columns, self.contract, self.facts.recipe, self.known)
 
     def _until_horizon(self, columns: Columns) -> Columns:
         time = self.contract.time.name
-        return dict(columns) | {time: np.minimum(columns[time], self._horizon)}
+        if len(days := columns[time]) == 1 and days[0] <= self._horizon:  # as a rule, and the copy costs
+            return columns
+        return dict(columns) | {time: np.minimum(days, self._horizon)}
 
     def warnings(self, columns: Columns) -> list[list[str]]:
         """Return for each row what lies outside the rows that the model was fitted on, in words."""
         time = self.contract.time.name
         days = columns[time]
         said: list[list[str]] = [[] for _ in range(len(days))]
+        if len(days) == 1 and self._within(columns):
+            return said
         # All at once, the days last and as numbers too: asked one by one, seventeen columns cost more than the model.
         values = np.concatenate([*map(columns.__getitem__, self._ranged), days.astype(np.float64)])
         values = values.reshape(len(self._least), len(days))
@@ -195,9 +204,16 @@ class Release:
                 )
         return said
 
+    def _within(self, columns: Columns) -> bool:
+        """Return whether a single row lies inside all ranges, so that there is nothing to say of it."""
+        for name, minimum, maximum in self._bounds:
+            if not minimum <= columns[name].item() <= maximum:
+                return False
+        return bool(self.facts.first_day <= columns[self.contract.time.name].item() <= self.facts.horizon)
+
 
 def opened(graph: bytes, n_inputs: int) -> Callable[[Floats], NDArray[np.float64]]:
-    """Return what evaluates a graph: its trees by level where it has such tables, else ONNX Runtime.
+    """Return what evaluates a graph: by its tables where it has those of all its trees, else ONNX Runtime.
 
     It takes inputs (n_rows, n_inputs) to (n_rows, 2): log prices net of the index, and expected sizes of the error.
     """
@@ -205,18 +221,31 @@ def opened(graph: bytes, n_inputs: int) -> Callable[[Floats], NDArray[np.float64
     # One thread: more of them only wait for each other on a row or a thousand.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    names = {output.name for output in session.get_outputs()}
+    some = np.linspace(-500, 2000, 6, dtype=np.float32)[:, None] * np.ones(n_inputs, dtype=np.float32)
 
     def walked(inputs: Floats) -> NDArray[np.float64]:
         values: NDArray[np.float64] = session.run([OUTPUT], {INPUT: inputs})[0]
         return values
 
-    if f"{TABLES[0]}_table" not in {output.name for output in session.get_outputs()}:
+    def tables(*wanted: str) -> list[NDArray[Any]]:
+        return list(session.run([f"{name}_table" for name in wanted], {INPUT: some}))
+
+    parts: list[Levels | Masks] = []
+    if "levels_leaf_table" in names:
+        parts.append(Levels(*tables(*(f"levels_{name}" for name in levels.TABLES))))
+    if "masks_leaf_table" in names:
+        parts.append(Masks(*tables(*(f"masks_{name}" for name in masks.TABLES))))
+    (base,) = tables("base")
+
+    def asked(inputs: Floats) -> NDArray[np.float64]:
+        return np.asarray(sum(part.run(inputs) for part in parts) + base)
+
+    if not parts:  # trees with very many leaves have no tables
         return walked
-    some = np.linspace(-500, 2000, 6, dtype=np.float32)[:, None] * np.ones(n_inputs, dtype=np.float32)
-    known = Levels(*session.run([f"{name}_table" for name in TABLES], {INPUT: some}))
-    if not np.allclose(known.run(some), walked(some), rtol=0, atol=1e-9):
+    if not np.allclose(asked(some), walked(some), rtol=0, atol=1e-9):
         raise Refusal("The graph's tables do not answer as its operators do; train anew.")
-    return known.run
+    return asked
 
 
 def open_release(files: Mapping[str, bytes], where: str) -> Release:
@@ -246,5 +275,5 @@ def _known(content: bytes, params: NeighbourParams, where: str) -> Neighbours:
 
 def _rounded(values: NDArray[np.float64], whole: bool) -> NDArray[np.float64]:
     if whole:
-        return np.round(values)
-    return np.array([float(f"{value:.{DIGITS}g}") for value in values])
+        return np.rint(values)
+    return np.array([float(f"{value:.{DIGITS}g}") for value in values.ravel()]).reshape(values.shape)

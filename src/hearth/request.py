@@ -27,6 +27,15 @@ def request_model(contract: Contract) -> type[House]:
     return create_model("House", __base__=House, __doc__=f"{contract.row.capitalize()}, without its price.", **fields)
 
 
+def outcome_model(contract: Contract) -> type[House]:
+    """Return the model of an outcome: which prediction it belongs to, and what was really paid, a target of the contract."""
+    named = Annotated[
+        str, Field(pattern=r"^[0-9a-f]{32}$", description="The id of the answer that was right or wrong.")
+    ]
+    price = (_annotated(contract.target), Field(description=contract.target.meaning))
+    return create_model("Outcome", __base__=House, prediction_id=(named, ...), price=price)
+
+
 def _field(column: Column) -> tuple[Any, Any]:
     kind = _annotated(column) | None if column.nullable else _annotated(column)
     default: Any = None if column.nullable else ...

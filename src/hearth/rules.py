@@ -6,7 +6,6 @@ delivery, plain cells the single row of a request, for which ten operations on a
 """
 
 import ast
-import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,14 +50,21 @@ class Rule:
         return self._filled(columns) & ~self._found(columns)
 
     def breaks(self, cells: Mapping[str, Any]) -> bool:
-        """Return what broken() does for one row of plain cells: numbers, a datetime.date in year(), None for empty."""
-        given = [cells[name] for name in self.order]
-        if any(cell is None or cell != cell for cell in given):  # only NaN differs from itself
-            return False
+        """Return what broken() does for one row of plain cells: floats, truths, a date in year(), None or NaN for empty."""
         try:
-            return not self.of_cells(*[cell if isinstance(cell, datetime.date) else float(cell) for cell in given])
-        except ZeroDivisionError:  # numpy goes on with infinity or NaN, Python does not
-            return bool(self.broken({name: _column(cells[name]) for name in self.order})[0])
+            # What holds is not broken, with an empty cell or without; all else is for broken() to say.
+            if self.of_cells(*[cells[name] for name in self.order]):
+                return False
+        except (
+            ZeroDivisionError,
+            TypeError,
+            AttributeError,
+        ):  # numpy divides by zero, and None is not in Python's numbers
+            pass
+        return bool(self.broken({name: self._column(name, cells[name]) for name in self.order})[0])
+
+    def _column(self, name: str, cell: Any) -> NDArray[Any]:
+        return np.array([cell], dtype="datetime64[D]" if name in self.days else np.float64)
 
     def _found(self, columns: Columns) -> NDArray[np.bool_]:
         with np.errstate(all="ignore"):  # infinity and NaN compare as they do, and a rule may divide by an empty cell
@@ -75,10 +81,6 @@ class Rule:
 def _numbers(cells: NDArray[Any]) -> NDArray[Any]:
     """Return truths and whole numbers as float64: numpy would take `+` between truths as `or`, and wrap beyond 64 bits."""
     return cells.astype(np.float64) if cells.dtype.kind in "biu" else cells
-
-
-def _column(cell: Any) -> NDArray[Any]:
-    return np.array([cell], dtype="datetime64[D]" if isinstance(cell, datetime.date) else np.float64)
 
 
 class _InFloats(ast.NodeTransformer):

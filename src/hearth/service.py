@@ -10,13 +10,18 @@ from _bentoml_sdk import Service  # no public name yet; `service_class=` is publ
 from pydantic import BaseModel
 
 from hearth.answering import Answers, ServiceParams
+from hearth.counters import Counters
 from hearth.errors import Refusal
-from hearth.front import App, Front
+from hearth.front import App, Desk, Front
+from hearth.impatience import be_impatient
+from hearth.journal import LOG_DIR, Journal
 from hearth.release import open_release
 from hearth.storage import read_folder, read_json
 from hearth.strict import parse
 
 ABOUT = "about.json"
+TOKEN = "HEARTH_TOKEN"  # noqa: S105 -- the name of the variable, no token
+TOKEN_LENGTH_MIN = 16
 GOLDEN = 1e-5  # relative; another kind of processor may move the last digit of a rounded price, and no more
 
 
@@ -37,12 +42,46 @@ class BatchAnswer(BaseModel):
     predictions: list[Answer]
 
 
+class Part(BaseModel):
+    """Be what some columns add to the typical price: in the target's unit, and as a factor in percent."""
+
+    columns: list[str]
+    amount: float
+    percent: float
+    standard_error: float
+
+
+class ExplainedAnswer(Answer):
+    """Be the answer for one house with its explanation: base and all amounts add up to the price before rounding."""
+
+    level: float
+    unit: str
+    typical: dict[str, Any]
+    base: float
+    contributions: list[Part]
+
+
+class Stored(BaseModel):
+    """Be the receipt of an outcome."""
+
+    prediction_id: str
+    price: float
+    stored: bool
+
+
 class FrontedService(Service[Any]):
     """Be BentoML's service with a front before its application."""
 
     def to_asgi(self, is_main: bool = True) -> App:
         """Return the application that the server runs."""
-        return Front(super().to_asgi(is_main=is_main), lambda: self.inner.answers)
+        return Front(super().to_asgi(is_main=is_main), self._desk)
+
+    def _desk(self) -> Desk:
+        made = self.inner
+        facts = made.answers.release.facts
+        columns = [*facts.ranges, made.answers.contract.time.name]
+        counted = Counters(bentoml.metrics, made.answers.release.manifest.model_version, str(facts.as_of), columns)
+        return Desk(made.answers, counted, made.outcomes, made.token)
 
 
 def house_prices(folder: Path) -> Service[Any]:
@@ -52,13 +91,21 @@ def house_prices(folder: Path) -> Service[Any]:
     start-up would be tried again and again.
     """
     opened = open_answers(folder)
-    house = opened.house
+    house, outcome = opened.house, opened.outcome
+    kept, secret = _outcomes(), _token()
+    be_impatient(opened.params.body_seconds_max)
 
-    @bentoml.service(name="house_prices", service_class=FrontedService, workers=1, traffic={"timeout": 10})
+    @bentoml.service(
+        name="house_prices",
+        service_class=FrontedService,
+        workers=1,
+        traffic={"timeout": 10},
+        http={"host": "127.0.0.1"},
+    )  # BentoML's own default is every interface; BENTOML_HOST says otherwise
     class HousePrices:
-        """Price houses. `/predict` and `/predict_batch` take JSON; see the fields below."""
+        """Price houses, explain prices, take outcomes. All routes take JSON; see the fields below."""
 
-        answers = opened
+        answers, outcomes, token = opened, kept, secret
 
         @bentoml.api
         async def predict(self, house: house, /) -> Answer:  # type: ignore[valid-type]
@@ -71,7 +118,36 @@ def house_prices(folder: Path) -> Service[Any]:
             body = b'{"houses":[' + b",".join(one.model_dump_json().encode() for one in houses) + b"]}"  # type: ignore[attr-defined]
             return BatchAnswer(**self.answers.predict_batch(body))
 
+        @bentoml.api
+        async def explain(self, house: house, /) -> ExplainedAnswer:  # type: ignore[valid-type]
+            """Return the price of one house, and what each column adds to the price of a typical one."""
+            return ExplainedAnswer(**self.answers.explain(house.model_dump_json().encode()))  # type: ignore[attr-defined]
+
+        @bentoml.api
+        async def feedback(self, outcome: outcome, /) -> Stored:  # type: ignore[valid-type]
+            """Store what a house that was priced really sold for."""
+            entry = self.answers.feedback(outcome.model_dump_json().encode())  # type: ignore[attr-defined]
+            if self.outcomes is None:
+                raise bentoml.exceptions.ServiceUnavailable(f"outcomes are not kept here; {LOG_DIR} is not set")
+            self.outcomes.append(entry)
+            return Stored(**entry, stored=True)
+
     return HousePrices
+
+
+def _token() -> str | None:
+    """Return the token that callers have to send; refuse one that is no protection."""
+    token = os.environ.get(TOKEN)
+    if token is not None and len(token.strip()) < TOKEN_LENGTH_MIN:
+        raise Refusal(f"{TOKEN} has {len(token.strip())} characters, wanted at least {TOKEN_LENGTH_MIN}; set a longer one, "
+                      "or none at all to serve without.")  # fmt: skip
+    return None if token is None else token.strip()
+
+
+def _outcomes() -> Journal | None:
+    """Return where outcomes are kept, if the one who starts the service says so; the bento's own folder is no place."""
+    folder = os.environ.get(LOG_DIR)
+    return Journal(Path(folder), "outcomes") if folder else None
 
 
 def open_answers(folder: Path) -> Answers:
@@ -80,7 +156,7 @@ def open_answers(folder: Path) -> Answers:
     release = open_release(read_folder(model), model.name)
     # The commit cannot stand in the bento, whose hash the commit holds; who deploys it says it.
     told = {"metrics": about["metrics"], "gate": about["gate"], "git_commit": os.environ.get("HEARTH_GIT_COMMIT")}
-    answers = Answers(release, parse(ServiceParams, about["service"], f"{ABOUT}: service"), told)
+    answers = Answers(release, parse(ServiceParams, about["service"], f"{ABOUT}: service"), told, about["typical"])
     for case in about["golden"]:
         answer = answers.predict(case["request"].encode())
         for key, wanted in case["answer"].items():

@@ -3,7 +3,7 @@
 import argparse
 
 from hearth.bento import serve_forever
-from hearth.paths import BENTO
+from hearth.paths import BENTO, LOG
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,4 +14,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve; return the server's exit status."""
-    return serve_forever(BENTO, options.host, options.port)
+    return serve_forever(BENTO, options.host, options.port, LOG)

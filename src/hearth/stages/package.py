@@ -9,9 +9,10 @@ from typing import Any
 from hearth.answering import Answers, ServiceParams
 from hearth.bento import MODULES, build, served
 from hearth.errors import Refusal
+from hearth.explanation import typical
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame
-from hearth.paths import BENTO, GATE, METRICS, MODEL, SERVE_LOCK, TEST
+from hearth.paths import BENTO, GATE, METRICS, MODEL, SERVE_LOCK, TEST, TRAIN
 from hearth.release import open_release
 from hearth.request import requests_of
 from hearth.stages import run
@@ -19,13 +20,14 @@ from hearth.storage import read_bytes, read_folder, read_json, write_bytes
 
 GOLDEN_ROWS = 20
 COMPARED = ("price", "low", "high")
-DESCRIPTION = "Prices of houses with 90 % intervals; POST /predict, POST /predict_batch, GET /model."
+DESCRIPTION = "Prices of houses with 90 % intervals; POST /predict, /predict_batch, /explain, /feedback, GET /model."
 
 
 def main(
     model: Path = MODEL,
     gate: Path = GATE,
     metrics: Path = METRICS,
+    train: Path = TRAIN,
     test: Path = TEST,
     lock: Path = SERVE_LOCK,
     bento: Path = BENTO,
@@ -40,6 +42,7 @@ def main(
     release = open_release(read_folder(model), str(model))
     golden = golden_cases(Answers(release, params), test)
     about = {"service": params.model_dump(), "golden": golden, "metrics": read_json(metrics), "gate": verdict}
+    about["typical"] = requests_of(typical(columns_of(read_frame(train)), release.contract), release.contract)[0]
     sources = Path(__file__).resolve().parent.parent
     files = {f"model/{name}": content for name, content in read_folder(model).items()}
     files |= {f"hearth/{name}.py": read_bytes(sources / f"{name}.py") for name in MODULES}

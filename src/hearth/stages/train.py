@@ -25,6 +25,8 @@ from hearth.storage import read_bytes, read_yaml, write_folder
 LIBRARIES = ("catboost", "lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn")
 PARITY = 1e-9  # log price; the graph computes in float64, so more than the last bits of a sum is a fault
 
+ALONE = 200  # rows that are priced one by one as well, as the service does
+
 
 def main(
     contract: Path = CONTRACT,
@@ -79,7 +81,7 @@ def release(
 
 
 def check_parity(release: Release, fitted: Fitted, columns: Columns) -> None:
-    """Refuse a release that prices a single row otherwise than the libraries that grew its trees."""
+    """Refuse a release that prices a row otherwise than the libraries that grew its trees, or otherwise alone than in company."""
     inputs = release.inputs(columns)
     values = release.run(inputs)
     parts = (("price", values[:, 0], fitted.price), ("spread", values[:, 1], fitted.spread))
@@ -88,6 +90,12 @@ def check_parity(release: Release, fitted: Fitted, columns: Columns) -> None:
         if not worst <= PARITY:
             raise Refusal(f"the exported graph's {what} is {worst:.3g} away from the fitted model's, so nothing was "
                           "written: a fault of graph.py or estimators.py.")  # fmt: skip
+    for row in range(0, len(inputs), max(1, len(inputs) // ALONE)):
+        alone = release.inputs({name: column[row : row + 1] for name, column in columns.items()})
+        for name, one, among in zip(release.facts.features, alone[0], inputs[row], strict=True):
+            if one.tobytes() != among.tobytes():
+                raise Refusal(f"the input {name} of row {row} is {one} alone and {among} among all rows, so nothing was "
+                              "written: its function in features.py must compute each row by itself.")  # fmt: skip
 
 
 def _facts(

@@ -1,0 +1,92 @@
+"""Keep records of what happened in the world, one JSON object a line, a file a day: written for good, read with care.
+
+An entry that was taken stands on the disk before the caller goes on. A line that a crash tore is no entry: the next
+writer begins a new line, and a reader skips the torn one and counts it.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hearth.errors import Refusal
+from hearth.strict import loads
+
+ENDING = ".jsonl"
+LOG_DIR = "HEARTH_LOG_DIR"  # the environment names by it the folder where a service keeps what it is told
+
+
+class Journal:
+    """Append entries to FOLDER/NAME-YYYY-MM-DD.jsonl; a day is one of UTC."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Make the folder; refuse one that cannot be written to, rather than at the first entry."""
+        self.folder, self.name = folder.absolute(), name
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f".{name}-{os.getpid()}").touch()
+            (self.folder / f".{name}-{os.getpid()}").unlink()
+        except OSError as error:
+            raise Refusal(
+                f"{folder} cannot be written to ({error.strerror}), wanted a folder for {name}; give another."
+            ) from None
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Write one entry with its time as `at`, and wait until it is on the disk; raise OSError where it cannot be."""
+        now = datetime.now(UTC)
+        text = {"at": now.isoformat(timespec="milliseconds")} | entry
+        line = json.dumps(text, sort_keys=True, allow_nan=False).encode() + b"\n"
+        target = self.folder / f"{self.name}-{now.date().isoformat()}{ENDING}"
+        # Appended in one write, so that two processes do not mix their lines.
+        handle = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            size = os.fstat(handle).st_size
+            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            content = b"\n" + line if torn else line
+            if os.write(handle, content) != len(content):
+                raise OSError(f"{target} took part of an entry only")
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if size == 0:  # the name of a new file is on the disk only once its folder is
+            self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@dataclass
+class Entries:
+    """Iterate over the entries of a journal, the oldest file first; `torn` counts lines that are none."""
+
+    folder: Path
+    name: str
+    torn: int = field(default=0, init=False)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield each entry."""
+        for file in sorted(self.folder.glob(f"{self.name}-????-??-??{ENDING}")):
+            with file.open("rb") as lines:
+                for line in lines:
+                    entry = _entry(line)
+                    if entry is None:
+                        self.torn += 1
+                    else:
+                        yield entry
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        found = loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
