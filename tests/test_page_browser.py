@@ -2,10 +2,9 @@
 
 import json
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,14 +12,8 @@ from conftest import Remade, needs
 from playwright.sync_api import Browser, sync_playwright
 from test_page import ASSETS, TEMPLATE, bicycles
 
-from hearth.answering import Answers, BadRequestError, ServiceParams
 from hearth.bento import served
-from hearth.explanation import explain, typical
 from hearth.page import page
-from hearth.parquet import columns_of, read_frame
-from hearth.release import open_release
-from hearth.request import requests_of
-from hearth.storage import read_folder
 
 # No sandbox, since tests may run as root in a container; nothing that would call home.
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -74,30 +67,8 @@ def address(remade: Remade) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def explained(remade: Remade, address: str) -> Callable[[Any], None] | None:
-    """Answer /explain where the service does not yet; None where it does."""
-    if status(address, "/explain", b"{}") != 404:
-        return None
-    root = remade.checkout.root
-    release = open_release(read_folder(root / "models/model"), "model")
-    answers = Answers(release, ServiceParams(batch_rows_max=10, body_bytes_max=10_000))
-    middle = typical(columns_of(read_frame(root / "data/prepared/train.parquet")), release.contract)
-    house = requests_of(middle, release.contract)[0]
-
-    def answer(route: Any) -> None:
-        try:
-            columns = answers.columns(route.request.post_data_buffer)
-        except BadRequestError as bad:
-            return route.fulfill(status=bad.status, json=bad.body)
-        found = asdict(explain(release, columns, middle, steps_max=40))
-        return route.fulfill(json=found | {"typical": house, "warnings": [], "level": 0.9, "unit": "USD"})
-
-    return answer
-
-
 @pytest.fixture
-def opened(browser: Any, address: str, explained: Any) -> Iterator[Callable[..., Seen]]:
+def opened(browser: Browser, address: str) -> Iterator[Callable[..., Seen]]:
     """Return what opens the page; at the end nothing may have been complained about or fetched from elsewhere."""
     contexts, all_seen = [], []
 
@@ -114,8 +85,6 @@ def opened(browser: Any, address: str, explained: Any) -> Iterator[Callable[...,
         seen.page.on("pageerror", lambda error: seen.complaints.append(f"error: {error}"))
         seen.page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url}"))
         seen.page.on("request", lambda request: seen.addresses.append(request.url))
-        if explained:
-            seen.page.route("**/explain", explained)
         if wait:
             seen.settled(lambda: seen.page.goto(address))
         return seen
@@ -129,15 +98,6 @@ def opened(browser: Any, address: str, explained: Any) -> Iterator[Callable[...,
                            r"error: Failed to load resource: net::ERR_(FAILED|CONNECTION_RESET)|failed: .*/predict$")  # fmt: skip
         assert [said for said in seen.complaints if not meant.match(said)] == []
         assert [url for url in seen.addresses if not url.startswith(f"{address}/")] == []
-
-
-def status(address: str, path: str, body: bytes) -> int:
-    request = urllib.request.Request(f"{address}{path}", body, {"content-type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
 
 
 def priced(address: str, house: dict[str, Any]) -> dict[str, Any]:
@@ -363,33 +323,32 @@ def test_a_slow_answer_does_not_overwrite_a_newer_one(opened: Callable[..., Seen
     assert seen.body()["grade"] == 11
 
 
-def test_a_token_is_asked_for_used_and_kept_out_of_sight(opened: Callable[..., Seen], address: str) -> None:
-    seen = opened(wait=False)
-
-    def guarded(route: Any) -> None:
-        if route.request.headers.get("authorization") == "Bearer open sesame":
-            route.fallback()
-        else:
-            route.fulfill(status=401, json={"error": "who are you?"})
-
-    seen.page.route("**/predict", guarded)
-    seen.page.route("**/explain", guarded)
-    seen.page.goto(address)
-    seen.page.locator("#secret").wait_for()
-    assert "access token" in seen.page.locator("#trouble").inner_text()
-    assert seen.page.get_attribute("#secret", "type") == "password"
-    seen.page.fill("#secret", "wrong")
-    with seen.page.expect_response("**/predict"):
-        seen.page.click("#token button")
-    seen.page.get_by_text("did not accept the token").wait_for()
-    seen.page.fill("#secret", "open sesame")
-    seen.settled(lambda: seen.page.click("#token button"))
-    assert seen.price().startswith("$")
-    assert not seen.page.locator("#secret").is_visible()
-    assert "sesame" not in seen.page.content()
-    assert '"authorization: Bearer $HEARTH_TOKEN"' in seen.page.locator("#curl").inner_text()
-    kept = seen.page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]")
-    assert kept == [0, 0, ""]
+def test_a_token_is_asked_for_used_and_kept_out_of_sight(
+    browser: Browser, remade: Remade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a service that really has one; the page itself is open, since it asks for the token."""
+    monkeypatch.setenv("HEARTH_TOKEN", "open sesame, forty thieves")
+    with served(remade.checkout.root / "models/house_prices.bento") as (address, _):
+        tab = browser.new_page()
+        tab.set_default_timeout(WAIT_MS)
+        tab.goto(address)
+        tab.locator("#secret").wait_for()
+        assert "access token" in tab.inner_text("#trouble")
+        assert tab.get_attribute("#secret", "type") == "password"
+        tab.fill("#secret", "wrong")
+        tab.click("#token button")
+        tab.get_by_text("did not accept the token").wait_for()
+        tab.fill("#secret", "open sesame, forty thieves")
+        with tab.expect_response(lambda answer: "/explain" in answer.url and answer.status == 200):
+            tab.click("#token button")
+        tab.locator(".bars li").first.wait_for()
+        assert tab.inner_text("#amount").startswith("$")
+        assert not tab.locator("#secret").is_visible()
+        assert tab.input_value("#secret") == ""
+        assert "sesame" not in tab.content()
+        assert '"authorization: Bearer $HEARTH_TOKEN"' in tab.inner_text("#curl")
+        assert tab.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+        tab.close()
 
 
 def test_a_place_is_picked_on_the_map_and_its_zip_code_follows(opened: Callable[..., Seen]) -> None:

@@ -234,7 +234,9 @@ def test_other_routes_and_methods_are_refused(address: str, method: str, path: s
     assert set(answer[1]) == {"error"}
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/", "/page.css", "/page.js", "/page.svg"])
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/", "/page.css", "/page.js", "/page.svg"]
+)
 def test_health_metrics_and_documents_answer(address: str, path: str) -> None:
     assert call(address, path, None, None, "GET")[0] == 200
 
@@ -245,7 +247,9 @@ def test_the_root_is_the_page_for_people_and_the_docs_stand_beside_it(address: s
     assert b'id="house"' in page
     assert "default-src 'self'" in head["content-security-policy"]
     with pytest.raises(urllib.error.HTTPError, match="304"):
-        urllib.request.urlopen(urllib.request.Request(f"{address}/", headers={"if-none-match": head["etag"]}), timeout=10)
+        urllib.request.urlopen(
+            urllib.request.Request(f"{address}/", headers={"if-none-match": head["etag"]}), timeout=10
+        )
     assert b"swagger" in call(address, "/docs", None, None, "GET")[1].lower()
     assert call(address, "/", b"{}")[0] == 405
 
