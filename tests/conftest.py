@@ -102,10 +102,14 @@ def sample() -> pd.DataFrame:
     return pd.read_parquet(remote)
 
 
-def needs(program: str) -> None:
-    """Skip the test with a notice where a system program is missing; fail under CI=true (see tests/system.sh)."""
-    if shutil.which(program) is None:
-        message = f"{program} is not installed; install the package {program} (make test does where it may)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+def needs(*programs: str) -> str:
+    """Return where the first of these system programs is; they stand for one package, that of the first name.
+
+    Without any, skip the test with a notice; fail under CI=true (see tests/system.sh).
+    """
+    if found := next(filter(None, map(shutil.which, programs)), None):
+        return found
+    message = f"{programs[0]} is not installed; install the package {programs[0]} (make test does where it may)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,9 +234,24 @@ def test_other_routes_and_methods_are_refused(address: str, method: str, path: s
     assert set(answer[1]) == {"error"}
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/"])
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/", "/page.css", "/page.js", "/page.svg"]
+)
 def test_health_metrics_and_documents_answer(address: str, path: str) -> None:
     assert call(address, path, None, None, "GET")[0] == 200
+
+
+def test_the_root_is_the_page_for_people_and_the_docs_stand_beside_it(address: str) -> None:
+    with urllib.request.urlopen(f"{address}/", timeout=10) as answer:
+        page, head = answer.read(), answer.headers
+    assert b'id="house"' in page
+    assert "default-src 'self'" in head["content-security-policy"]
+    with pytest.raises(urllib.error.HTTPError, match="304"):
+        urllib.request.urlopen(
+            urllib.request.Request(f"{address}/", headers={"if-none-match": head["etag"]}), timeout=10
+        )
+    assert b"swagger" in call(address, "/docs", None, None, "GET")[1].lower()
+    assert call(address, "/", b"{}")[0] == 405
 
 
 def test_unknown_paths_make_no_metric_series(address: str) -> None:
@@ -438,7 +454,8 @@ def test_the_bento_holds_what_the_service_loads_and_no_pickle(remade: Remade, tm
     source = folder / "src"
     held = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
     model = {f"model/{name}" for name in ("manifest.json", "model.onnx", "contract.yaml", "known_sales.npy")}
-    assert held == {f"hearth/{name}.py" for name in MODULES} | model | {
+    page = {f"page/{name}" for name in ("index.html", "page.css", "page.js", "page.svg")}
+    assert held == {f"hearth/{name}.py" for name in MODULES} | model | page | {
         "service.py",
         "about.json",
         "requirements.txt",

@@ -34,7 +34,7 @@ STARTED_WITHIN_S = 60
 # The modules that the service loads; a test compares them with what it really loads.
 MODULES = ("__init__", "answering", "contract", "counters", "errors", "explanation", "features", "front", "impatience",
            "intervals", "journal", "levels", "market", "masks", "neighbours", "release", "request", "rules", "service",
-           "storage", "strict", "trees")  # fmt: skip
+           "static", "storage", "strict", "trees")  # fmt: skip
 
 # Runs in a process of its own, in which only the bento's files are called hearth: a module that MODULES lacks shows
 # here. The creation time is the last clock in a bento; BentoML has no option for it.

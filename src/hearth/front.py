@@ -19,6 +19,7 @@ import orjson
 from hearth.answering import Answers, BadRequestError
 from hearth.counters import Counters
 from hearth.journal import Journal
+from hearth.static import Static
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -74,9 +75,9 @@ class _Route:
 class Front:
     """Be an ASGI application around BentoML's."""
 
-    def __init__(self, app: App, desk: Callable[[], Desk]) -> None:
-        """Wrap `app`; `desk` is called at the first request, in the process that answers it."""
-        self.app, self._opened = app, desk
+    def __init__(self, app: App, desk: Callable[[], Desk], page: Static | None = None) -> None:
+        """Wrap `app`; `desk` is called at the first request, in the process that answers it; `page` is for people."""
+        self.app, self._opened, self._page = app, desk, page or Static({})
         self._desk: Desk | None = None
         self._in_flight = self._waiting = 0
         # One thread: Python computes one thing at a time, and /predict has to come in between.
@@ -105,6 +106,9 @@ class Front:
             await self.app(scope, receive, send)
             return
         path = str(scope["path"])
+        if path in self._page:  # open to callers without a token, for it asks for one
+            await self._page(scope, send)
+            return
         if path in PASSED or path.startswith(PASSED_BELOW):
             known = PASSED.get(path, path)
             await self.app({**scope, "path": known, "raw_path": known.encode()}, receive, send)

@@ -16,10 +16,11 @@ from hearth.front import App, Desk, Front
 from hearth.impatience import be_impatient
 from hearth.journal import LOG_DIR, Journal
 from hearth.release import open_release
+from hearth.static import Static
 from hearth.storage import read_folder, read_json
 from hearth.strict import parse
 
-ABOUT = "about.json"
+ABOUT, PAGE = "about.json", "page"
 TOKEN = "HEARTH_TOKEN"  # noqa: S105 -- the name of the variable, no token
 TOKEN_LENGTH_MIN = 16
 GOLDEN = 1e-5  # relative; another kind of processor may move the last digit of a rounded price, and no more
@@ -74,7 +75,7 @@ class FrontedService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> App:
         """Return the application that the server runs."""
-        return Front(super().to_asgi(is_main=is_main), self._desk)
+        return Front(super().to_asgi(is_main=is_main), self._desk, self.inner.page)
 
     def _desk(self) -> Desk:
         made = self.inner
@@ -92,7 +93,7 @@ def house_prices(folder: Path) -> Service[Any]:
     """
     opened = open_answers(folder)
     house, outcome = opened.house, opened.outcome
-    kept, secret = _outcomes(), _token()
+    kept, secret, files = _outcomes(), _token(), Static(read_folder(folder / PAGE))
     be_impatient(opened.params.body_seconds_max)
 
     @bentoml.service(
@@ -105,7 +106,7 @@ def house_prices(folder: Path) -> Service[Any]:
     class HousePrices:
         """Price houses, explain prices, take outcomes. All routes take JSON; see the fields below."""
 
-        answers, outcomes, token = opened, kept, secret
+        answers, outcomes, token, page = opened, kept, secret, files
 
         @bentoml.api
         async def predict(self, house: house, /) -> Answer:  # type: ignore[valid-type]

@@ -10,13 +10,15 @@ from hearth.answering import Answers, ServiceParams
 from hearth.bento import MODULES, build, served
 from hearth.errors import Refusal
 from hearth.explanation import typical
+from hearth.page import page
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame
 from hearth.paths import BENTO, GATE, METRICS, MODEL, SERVE_LOCK, TEST, TRAIN
-from hearth.release import open_release
+from hearth.release import Release, open_release
 from hearth.request import requests_of
+from hearth.rules import Columns
 from hearth.stages import run
-from hearth.storage import read_bytes, read_folder, read_json, write_bytes
+from hearth.storage import read_bytes, read_folder, read_json, read_text, write_bytes
 
 GOLDEN_ROWS = 20
 COMPARED = ("price", "low", "high")
@@ -42,11 +44,13 @@ def main(
     release = open_release(read_folder(model), str(model))
     golden = golden_cases(Answers(release, params), test)
     about = {"service": params.model_dump(), "golden": golden, "metrics": read_json(metrics), "gate": verdict}
-    about["typical"] = requests_of(typical(columns_of(read_frame(train)), release.contract), release.contract)[0]
+    rows = columns_of(read_frame(train))
+    about["typical"] = requests_of(typical(rows, release.contract), release.contract)[0]
     sources = Path(__file__).resolve().parent.parent
     files = {f"model/{name}": content for name, content in read_folder(model).items()}
     files |= {f"hearth/{name}.py": read_bytes(sources / f"{name}.py") for name in MODULES}
     files |= {"service.py": read_bytes(sources / "bento_entry.py"), "requirements.txt": read_bytes(lock)}
+    files |= {f"page/{name}": content for name, content in page_files(release, rows, about["metrics"]).items()}
     files["about.json"] = (json.dumps(about, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
     content = build(files, DESCRIPTION)
     check_answers(content, golden)
@@ -59,6 +63,13 @@ def main(
 def _reasons(verdict: Any) -> str:
     reasons = verdict.get("reasons") if isinstance(verdict, dict) else None
     return "; ".join(map(str, reasons)) if reasons else "it holds no verdict"
+
+
+def page_files(release: Release, rows: Columns, metrics: Any) -> dict[str, bytes]:
+    """Return the page for people by file name: made from the release and its rows, and what it refers to."""
+    assets = Path(__file__).resolve().parent.parent / "assets"
+    made = page(read_text(assets / "page.html"), release.contract, release.manifest, rows, metrics)
+    return {"index.html": made} | {name: read_bytes(assets / name) for name in ("page.css", "page.js", "page.svg")}
 
 
 def golden_cases(answers: Answers, test: Path) -> list[dict[str, Any]]:
