@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +62,7 @@ class Batch:
         known = (*self._contract.features, self._contract.time)
         self._readers = {column.name: READERS[form](column) for column in known}
         self._rules = [check.compiled for check in self._contract.refusing({column.name for column in known})]
+        self._features = {column.name for column in self._contract.features}
         self._whole = self._contract.target.type == "integer"
 
     def run(self, rows: Iterable[Row]) -> Outcome:
@@ -131,7 +132,7 @@ class Batch:
         version = self._release.manifest.model_version
         return [
             {"row": row.number}
-            | _along(row.cells, carried(row.cells, self._contract), PRICED)
+            | _along(row.cells, tuple(name for name in row.cells if name not in self._features), PRICED)
             | {"price": price, "low": low, "high": high, "warnings": said, "model_version": version}
             for row, price, low, high, said in zip(rows, *money, warnings, strict=True)
         ]
@@ -177,16 +178,17 @@ def _is_whole(column: Column) -> bool:
 def _of_text(column: Column) -> Read:
     """Return what reads a cell of a CSV; what it cannot read stays a text, which the contract then refuses."""
     if _is_whole(column):
-        return partial(_matched, _WHOLE, lambda text: int(text.partition(".")[0]))
+        return _matching(_WHOLE, lambda text: int(text.partition(".")[0]))
     if column.type == "number":
-        return partial(_matched, _NUMBER, finite)
+        return _matching(_NUMBER, finite)
     if column.type == "boolean":
-        return partial(_matched, _TRUTH, lambda text: text.lower() == "true")
+        return _matching(_TRUTH, lambda text: text.lower() == "true")
     return lambda text: text or None
 
 
-def _matched(form: re.Pattern[str], read: Read, text: str) -> Any:
-    return read(text) if form.fullmatch(text) else text or None
+def _matching(form: re.Pattern[str], read: Read) -> Read:
+    fits = form.fullmatch
+    return lambda text: read(text) if fits(text) else text or None
 
 
 def finite(text: str) -> Any:
@@ -200,7 +202,10 @@ def _of_value(column: Column) -> Read:
     whole = _is_whole(column)
 
     def read(value: Any) -> Any:
-        if isinstance(value, float | Decimal):
+        kind = type(value)
+        if kind is int or kind is str or kind is bool or value is None:  # nearly every cell
+            return value
+        if isinstance(value, (float, Decimal)):
             if value != value:
                 return None
             if math.isinf(value):
@@ -208,7 +213,7 @@ def _of_value(column: Column) -> Read:
             return int(value) if whole and value == int(value) else float(value)
         if isinstance(value, datetime.datetime):
             return str(value.date() if value.time() == datetime.time() else value)
-        return value if value is None or isinstance(value, bool | int | str) else str(value)
+        return str(value)
 
     return read
 
