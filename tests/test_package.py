@@ -88,4 +88,4 @@ def test_a_bento_that_cannot_be_built_says_why() -> None:
 
 def test_serving_without_a_bento_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="`make run` makes it"):
-        bento.serve_forever(tmp_path / "none.bento", "127.0.0.1", 3000)
+        bento.serve_forever(tmp_path / "none.bento", "127.0.0.1", 3000, tmp_path)

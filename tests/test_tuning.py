@@ -455,20 +455,6 @@ def test_progress_is_a_line_a_trial_outside_a_terminal(whole: tuple[bytes, str, 
     assert [line.split(":")[0] for line in lines[1:]] == [f"{n} of {TRIALS}" for n in range(1, TRIALS + 1)]
 
 
-def test_progress_is_a_bar_in_a_terminal(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    shown = Terminal()
-    monkeypatch.setattr(sys, "stderr", shown)
-    with tune._progress(3, 1) as step:
-        step("trial 1")
-        step("trial 2")
-    assert "3/3" in shown.getvalue()
-    assert "trial 2" in shown.getvalue()
-
-
 @pytest.mark.parametrize("after", [0, 1, 4])
 def test_an_interrupted_search_goes_on_to_the_same_bytes(
     whole: tuple[bytes, str, str, str], project: Path, monkeypatch: pytest.MonkeyPatch,

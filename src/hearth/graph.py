@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
-from hearth import levels, masks
-from hearth.levels import INPUT, OUTPUT, Levels
+from hearth.levels import INPUT, LEVEL_TABLES, OUTPUT, Levels, is_level, levels
+from hearth.masks import MASK_TABLES, masks
 from hearth.trees import Ensemble, Tree
 
 OPSETS = {"": 20, "ai.onnx.ml": 5}
@@ -32,25 +32,25 @@ _NOTHING = Tree(
 
 def tree_graph(ensembles: Sequence[Ensemble], n_features: int) -> bytes:
     """Return the graph of several ensembles: float32 (n_rows, n_features) to float64 (n_rows, n_ensembles)."""
-    leveled = [Ensemble(tuple(t for t in e.trees if levels.is_level(t)), e.base) for e in ensembles]
-    others = [Ensemble(tuple(t for t in e.trees if not levels.is_level(t)), e.base) for e in ensembles]
+    leveled = [Ensemble(tuple(t for t in e.trees if is_level(t)), e.base) for e in ensembles]
+    others = [Ensemble(tuple(t for t in e.trees if not is_level(t)), e.base) for e in ensembles]
     tables: dict[str, NDArray[Any]] = {"base": np.array([ensemble.base for ensemble in ensembles])}
     nodes, sums, kept = [], ["base"], {"base": "base"}
     if any(ensemble.trees for ensemble in leveled):
-        known = levels.levels(leveled)
+        known = levels(leveled)
         nodes += _asked(known, "level_sums")
         sums.append("level_sums")
         tables |= _level_tables(known)
-        kept |= {f"levels_{name}": name for name in levels.TABLES}
+        kept |= {f"levels_{name}": name for name in LEVEL_TABLES}
     if any(ensemble.trees for ensemble in others):
         # An operator needs a tree: an ensemble that has none gets one whose leaves are zero.
         padded = [ensemble if ensemble.trees else Ensemble((_NOTHING,), 0.0) for ensemble in others]
         nodes += _walked(padded, "walked_sums")
         sums.append("walked_sums")
-        found = masks.masks(padded)
-        tables |= {f"masks_{name}_of": getattr(found, name) for name in masks.TABLES} if found else {}
+        found = masks(padded)
+        tables |= {f"masks_{name}_of": getattr(found, name) for name in MASK_TABLES} if found else {}
         # Tables of a part of the trees would be of no use.
-        kept = kept | {f"masks_{name}": f"masks_{name}_of" for name in masks.TABLES} if found else {"base": "base"}
+        kept = kept | {f"masks_{name}": f"masks_{name}_of" for name in MASK_TABLES} if found else {"base": "base"}
     nodes.append(helper.make_node("Sum", sums, [OUTPUT]))
     nodes += [helper.make_node("Identity", [name], [f"{output}_table"]) for output, name in kept.items()]
     graph = helper.make_graph(

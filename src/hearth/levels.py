@@ -18,7 +18,7 @@ Inputs = NDArray[np.float32]
 
 DEPTH_MAX = 16  # answers fit into 16 bits
 INPUT, OUTPUT = "features", "values"  # of the graph that graph.py writes and release.py opens
-TABLES = ("feature", "threshold", "leaf", "ends")  # each an output levels_NAME_table of the graph
+LEVEL_TABLES = ("feature", "threshold", "leaf", "ends")  # each an output levels_NAME_table of the graph
 
 
 class Levels:

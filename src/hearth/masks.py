@@ -20,7 +20,7 @@ Inputs = NDArray[np.float32]
 
 LEAVES_MAX = 64  # of a tree, a bit each
 ROWS = 64  # at a time, so that a block stays in the processor's cache
-TABLES = (
+MASK_TABLES = (
     "feature",
     "threshold",
     "right_if_missing",

@@ -18,14 +18,13 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from hearth import levels, masks
 from hearth.contract import Contract, parse_contract
 from hearth.errors import Refusal
 from hearth.features import FeatureParams, Floats, input_names, model_inputs
 from hearth.intervals import Interval
-from hearth.levels import INPUT, OUTPUT, Levels
+from hearth.levels import INPUT, LEVEL_TABLES, OUTPUT, Levels
 from hearth.market import PriceIndex
-from hearth.masks import Masks
+from hearth.masks import MASK_TABLES, Masks
 from hearth.neighbours import NeighbourParams, Neighbours
 from hearth.rules import Columns
 from hearth.strict import Strict, loads
@@ -233,9 +232,9 @@ def opened(graph: bytes, n_inputs: int) -> Callable[[Floats], NDArray[np.float64
 
     parts: list[Levels | Masks] = []
     if "levels_leaf_table" in names:
-        parts.append(Levels(*tables(*(f"levels_{name}" for name in levels.TABLES))))
+        parts.append(Levels(*tables(*(f"levels_{name}" for name in LEVEL_TABLES))))
     if "masks_leaf_table" in names:
-        parts.append(Masks(*tables(*(f"masks_{name}" for name in masks.TABLES))))
+        parts.append(Masks(*tables(*(f"masks_{name}" for name in MASK_TABLES))))
     (base,) = tables("base")
 
     def asked(inputs: Floats) -> NDArray[np.float64]:

@@ -9,9 +9,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +30,7 @@ from hearth.model import IntervalParams, ModelParams, Recipe, check_names
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame
 from hearth.paths import CONTRACT, PARAMS, TRAIN, TUNING
+from hearth.progress import progress
 from hearth.rules import Columns
 from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams, is_test
@@ -154,23 +154,6 @@ def _beside(work: Callable[[Any], Found], parts: list[Any]) -> list[Found]:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for the trees in hand, not for all
 
 
-@contextmanager
-def _progress(total: int, done: int) -> Iterator[Callable[[str], None]]:
-    """Give a function that says that one more is done: a bar in a terminal, a line elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda said: print(said, file=sys.stderr, flush=True)
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=done, file=sys.stderr, dynamic_ncols=True) as bar:
-
-        def step(said: str) -> None:
-            bar.set_postfix_str(said, refresh=False)
-            bar.update()
-
-        yield step
-
-
 def _trials(
     old: Record | None, fresh: Record, folds: Callable[[], list[Fold]], wanted: int, model: ModelParams
 ) -> Record:
@@ -185,14 +168,14 @@ def _trials(
         return record
     try:
         ready = folds()
-        with _progress(wanted, done) as step:
+        with progress(wanted, done) as step:
             for number in range(done, wanted):
                 values = tuning.propose(record)
                 tried = tuning.with_values(model, values)
                 per_fold = _beside(partial(tuning.fold_score, model=tried, metric=fresh.metric), ready)
                 record = tuning.with_trial(record, values, per_fold)
                 write_json(TUNING, record.document())
-                step(f"{number + 1} of {wanted}: {_newest(record)}")
+                step(f"{number + 1} of {wanted}: {_newest(record)}", 1)
     except KeyboardInterrupt:
         print(f"interrupted: {len(record.trials)} of {wanted} trials are done; the same command goes on with them.",
               file=sys.stderr)  # fmt: skip
@@ -255,11 +238,11 @@ def _candidates(
     bootstrap = section("evaluate", EvaluateParams).bootstrap
     sets = {CURRENT: recipe.model.members} | params.candidates
     ready, prices = folds(), {}
-    with _progress(len(sets), 0) as step:
+    with progress(len(sets)) as step:
         for name, members in sets.items():
             model = recipe.model.model_copy(update={"members": members})
             prices[name] = np.concatenate(_beside(partial(tuning.predicted, model=model), ready))
-            step(f"members {name}: done")
+            step(f"members {name}: done", 1)
     actual = np.concatenate([fold.actual for fold in ready])
     source = fresh.model_dump(include=set(Source.model_fields))
     scored = tuning.compared(actual, prices, sets, bootstrap)
