@@ -23,7 +23,7 @@ from test_service import call, counted, post, unpack
 
 from hearth.bento import served
 
-REQUESTS = 4000
+REQUESTS = 2500
 ALLOWED = {200, 400, 404, 405, 413, 415, 422}
 
 
@@ -75,6 +75,7 @@ def test_thousands_of_requests_meet_no_fault(address: str) -> None:
             assert set(told) <= {"error", "detail"}, (request, told)
             assert (status == 422) == ("detail" in told), (request, told)
             assert len(content) < 50_000
+    connection.close()
     assert set(statuses) >= {200, 400, 404, 405, 415, 422}
     assert counted(address, 'hearth_requests_total{route="/predict",status="500"}') == 0
     assert counted(address, "hearth_in_flight") == 0
@@ -158,13 +159,13 @@ def test_the_front_and_the_declared_routes_answer_alike(remade: Remade, tmp_path
         "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", PARITY, str(folder / "src"), "6000"], env=environment, cwd=tmp_path, capture_output=True,
+        [sys.executable, "-c", PARITY, str(folder / "src"), "4000"], env=environment, cwd=tmp_path, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
-    assert told["both"] > 800
-    assert told["neither"] > 800
+    assert told["both"] > 500
+    assert told["neither"] > 500
     assert told["doubled"] > 50
 
 
@@ -235,6 +236,7 @@ def test_memory_does_not_grow_with_requests(remade: Remade) -> None:
             connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
             for request in some[number::4]:
                 ask(connection, request)
+            connection.close()
 
         def round_kb() -> int:
             with ThreadPoolExecutor(4) as pool:
