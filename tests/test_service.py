@@ -1,5 +1,6 @@
 """Serve the remade bento with the real server, and knock at every door."""
 
+import base64
 import http.client
 import io
 import json
@@ -358,6 +359,28 @@ def test_a_service_that_would_not_do_what_was_asked_does_not_start(
     assert said in str(caught.value)
 
 
+def test_a_service_that_names_a_key_serves_only_what_was_signed_with_it(remade: Remade, tmp_path: Path) -> None:
+    archive, key = remade.checkout.root / "models/house_prices.bento", tmp_path / "key"
+    remade.checkout.run("hearth", "sign", "--key", str(key), "--new-key")
+    signature = remade.checkout.root / "models/model.sig"
+    named = {"HEARTH_PUBLIC_KEY": f"{key}.pub", "HEARTH_SIGNATURE": str(signature)}
+    try:
+        with served(archive, named) as (address, _):
+            assert call(address, "/readyz", None, None, "GET")[0] == 200
+        spoilt = bytearray(base64.b64decode(signature.read_bytes()))
+        spoilt[3] ^= 1
+        signature.write_bytes(base64.b64encode(spoilt))
+        for environment, said in (
+            (named, "is not signed with the key"),
+            ({"HEARTH_PUBLIC_KEY": f"{key}.pub"}, "names no signature"),
+        ):
+            with pytest.raises(Refusal, match="did not become ready") as caught, served(archive, environment):
+                pass
+            assert said in str(caught.value)
+    finally:
+        signature.unlink()
+
+
 def test_openapi_describes_the_fields_of_the_contract(address: str, house: dict[str, Any]) -> None:
     document = call(address, "/docs.json", None, None, "GET")[1]
     assert {"/predict", "/predict_batch"} <= set(document["paths"])
@@ -446,7 +469,8 @@ def test_the_bento_holds_what_the_service_loads_and_no_pickle(remade: Remade, tm
     script = "import service, sys; service.HousePrices.inner(); print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=source, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert {f"hearth.{name}" for name in MODULES if name != "__init__"} == {
+    # signing.py is loaded where a public key is named only.
+    assert {f"hearth.{name}" for name in MODULES if name not in ("__init__", "signing")} == {
         m for m in loaded if m.startswith("hearth.")
     }
     assert not loaded & {

@@ -18,14 +18,15 @@ from hearth.errors import Refusal
 from hearth.front import App, Desk, Front
 from hearth.impatience import be_impatient
 from hearth.journal import LOG_DIR, Journal
-from hearth.release import open_release
+from hearth.release import MANIFEST, open_release
 from hearth.static import Static
-from hearth.storage import read_folder, read_json
+from hearth.storage import read_bytes, read_folder, read_json
 from hearth.strict import parse
 
 ABOUT, PAGE = "about.json", "page"
 TOKEN = "HEARTH_TOKEN"  # noqa: S105 -- the name of the variable, no token
 TOKEN_LENGTH_MIN = 16
+PUBLIC_KEY, SIGNATURE = "HEARTH_PUBLIC_KEY", "HEARTH_SIGNATURE"  # each the name of a file
 GOLDEN = 1e-5  # relative; another kind of processor may move the last digit of a rounded price, and no more
 
 
@@ -139,6 +140,18 @@ def house_prices(folder: Path) -> Service[Any]:
     return HousePrices
 
 
+def _check_signature(manifest: bytes) -> None:
+    """Refuse a manifest without a good signature where a public key is named, before anything parses it."""
+    if public := os.environ.get(PUBLIC_KEY):
+        if not (signature := os.environ.get(SIGNATURE)):
+            raise Refusal(
+                f"{PUBLIC_KEY} asks for a signed model, and {SIGNATURE} names no signature; set it to its file."
+            )
+        from hearth.signing import check  # only where it is asked for: it loads a large library
+
+        check(manifest, read_bytes(Path(signature)), read_bytes(Path(public)), "the model's manifest")
+
+
 def _declared(answer: Callable[[bytes], dict[str, Any]], body: bytes) -> dict[str, Any]:
     """Return the front's answer to a body that a declared route was given, or its refusal as BentoML knows one."""
     try:
@@ -169,7 +182,9 @@ def _outcomes() -> Journal | None:
 def open_answers(folder: Path) -> Answers:
     """Return what answers requests; refuse a model that answers the packaged golden requests differently."""
     model, about = folder / "model", read_json(folder / ABOUT)
-    release = open_release(read_folder(model), model.name)
+    files = read_folder(model)
+    _check_signature(files.get(MANIFEST, b""))
+    release = open_release(files, model.name)
     # The commit cannot stand in the bento, whose hash the commit holds; who deploys it says it.
     told = {"metrics": about["metrics"], "gate": about["gate"], "git_commit": os.environ.get("HEARTH_GIT_COMMIT")}
     answers = Answers(release, parse(ServiceParams, about["service"], f"{ABOUT}: service"), told, about["typical"])

@@ -1,9 +1,11 @@
 """Serve the bento of the workspace on this machine until Ctrl-C."""
 
 import argparse
+import os
+from pathlib import Path
 
 from hearth.bento import serve_forever
-from hearth.paths import BENTO, LOG
+from hearth.paths import BENTO, LOG, SIGNATURE
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,5 +15,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve; return the server's exit status."""
+    """Serve; return the server's exit status. The signature of `hearth sign` is shown to a service that asks for one."""
+    if public := os.environ.get("HEARTH_PUBLIC_KEY"):
+        os.environ["HEARTH_PUBLIC_KEY"] = str(Path(public).absolute())  # the server runs in another folder
+        os.environ.setdefault("HEARTH_SIGNATURE", str(SIGNATURE.absolute()))
     return serve_forever(BENTO, options.host, options.port, LOG)
