@@ -26,6 +26,7 @@ LIBRARIES = {
     "catboost",
     "lightgbm",
     "optuna",
+    "packaging",
 }
 PURE_STANDARD = {"ast", "collections", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
                  "io", "itertools", "json", "math", "pathlib", "re", "string", "types", "typing", "uuid"}  # fmt: skip

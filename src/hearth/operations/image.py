@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Build, measure, and say how to run it; return 1 for an image that is too large."""
+    """Build, measure, and say how to run it; refuse an image that is too large."""
     bento = read_bytes(BENTO)
     engine = options.engine or working_engine()
     with TemporaryDirectory(prefix="hearth-image-") as scratch:
@@ -53,19 +53,21 @@ def run(options: argparse.Namespace) -> int:
     megabytes = size(engine, image.tag) / 1e6
     print(f"{image.tag}: {megabytes:.0f} MB, model {image.model_version}; its SBOM: {SBOM}")
     if megabytes > SIZE_MB_MAX:
-        print(f"error: {megabytes:.0f} MB, wanted at most {SIZE_MB_MAX}; take a smaller base image.")
-        return 1
+        raise Refusal(f"{image.tag} has {megabytes:.0f} MB, wanted at most {SIZE_MB_MAX}; take a smaller base image.")
     runner = "docker" if engine == "docker" else "podman"
     print(f"run it:  {runner} run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \\\n"
           f"           --memory 1g -v hearth-log:/log -p 127.0.0.1:3000:3000 {image.tag}\n"
-          f"or with store, monitor and dashboard:  HEARTH_IMAGE={image.tag} docker compose -f deploy/compose.yaml up")  # fmt: skip
+          f"with monitor and store:  HEARTH_IMAGE={image.tag} docker compose -f deploy/compose.yaml up -d")  # fmt: skip
     return 0
 
 
 def working_engine() -> str:
     """Return the first engine that is here and answers; a client without its engine does not count."""
     for engine in ENGINES:
-        if shutil.which(engine) and not subprocess.run([engine, "version"], capture_output=True, check=False).returncode:
+        if (
+            shutil.which(engine)
+            and not subprocess.run([engine, "version"], capture_output=True, check=False).returncode
+        ):
             return engine
     found = [engine for engine in ENGINES if shutil.which(engine)]
     why = f"{', '.join(found)} is here but does not answer" if found else "none of podman, buildah and docker is here"
@@ -89,12 +91,16 @@ def lay_out(bento: bytes, context: Path) -> Image:
 
 def build(engine: str, image: Image, context: Path, base: str | None) -> None:
     """Build the image; the engine's own words go to the terminal."""
+    if subprocess.run(build_command(engine, image, context, base), check=False).returncode:
+        raise Refusal(f"{engine} could not build the image, see above; without a registry, `sh tools/base.sh` makes a "
+                      "base image and `make image BASE=localhost/hearth-base:bookworm` takes it.")  # fmt: skip
+
+
+def build_command(engine: str, image: Image, context: Path, base: str | None) -> list[str]:
+    """Return the command that builds the image."""
     told = {"MODEL_VERSION": image.model_version, "REVISION": revision()} | ({"BASE": base} if base else {})
     words = [word for name, value in told.items() for word in ("--build-arg", f"{name}={value}")]
-    command = [engine, "build", *FLAGS[engine], *words, "-t", image.tag, "-f", str(CONTAINERFILE), str(context)]
-    if subprocess.run(command, check=False).returncode:
-        raise Refusal(f"{engine} could not build the image, see above; without a registry, `sh tools/base.sh` makes a base "
-                      "image and `make image BASE=localhost/hearth-base:bookworm` takes it.")  # fmt: skip
+    return [engine, "build", *FLAGS[engine], *words, "-t", image.tag, "-f", str(CONTAINERFILE), str(context)]
 
 
 def revision() -> str:
