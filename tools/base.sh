@@ -15,7 +15,7 @@ if [ "$(id -u)" = 0 ]; then as_root=""; else as_root="sudo -n"; fi
 if [ -z "$(find "$archive" -mtime -30 2>/dev/null)" ]; then
     scratch="$(mktemp -d)"
     trap '$as_root rm -rf "$scratch"' EXIT
-    echo "making a minimal Debian (two minutes, once)"
+    echo "making a minimal Debian (two minutes, once)" >&2
     $as_root debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$scratch/tree" \
         ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$scratch/log" 2>&1 || { tail -n 5 "$scratch/log" >&2; exit 1; }
     # What this machine trusts, so that pip works behind a company's own certificate too.
