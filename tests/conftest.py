@@ -4,11 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
+
+from hearth.bento import served
+from hearth.journal import LOG_DIR
 
 PROJECT = Path(__file__).resolve().parent.parent
 STAGES = ("collect", "validate", "prepare", "train", "evaluate", "profile", "package")
@@ -113,3 +119,23 @@ def needs(*programs: str) -> str:
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the served bento keeps what it is told."""
+    return tmp_path_factory.mktemp("log")
+
+
+@pytest.fixture(scope="session")
+def address(remade: Remade, log_folder: Path) -> Iterator[str]:
+    """Serve the remade bento with the real server, once for all tests."""
+    with served(remade.checkout.root / "models/house_prices.bento", {LOG_DIR: str(log_folder)}) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="session")
+def house() -> dict[str, Any]:
+    """Return the contract's example as a request."""
+    columns = yaml.safe_load((PROJECT / "data/contract.yaml").read_text())["columns"]
+    return {name: column["example"] for name, column in columns.items() if column["role"] == "feature"}

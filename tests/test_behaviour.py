@@ -79,7 +79,7 @@ DIRECTIONS = {
     "half as much living area again": (larger(0.5), 0.09, 0.04),
     "a better grade": (at_most("grade", 13), 0.04, 0.08),
     "a better condition": (at_most("condition", 5), 0.02, 0.03),
-    "a better view": (at_most("view", 4), 0.02, 0.08),
+    "a better view": (at_most("view", 4), 0.02, 0.09),
     "the water at the door": (lambda known: {"waterfront": np.ones_like(known["waterfront"])}, 0.2, 0.0),
     "a fresh renovation": (lambda known: {"yr_renovated": np.maximum(known["yr_built"], 2014.0)}, 0.05, 0.03),
     "a bathroom more": (at_most("bathrooms", 8), 0.0, 0.05),

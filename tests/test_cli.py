@@ -20,7 +20,7 @@ from hearth.cli import OPERATIONS, main
 from hearth.errors import Refusal
 from hearth.operations import check
 from hearth.operations.check import KINDS
-from hearth.operations.docs import END, START, dictionary, metric_rows, with_metrics
+from hearth.operations.docs import PROTOCOLS, dictionary, metric_rows, metrics_table, quality_table, with_table
 from hearth.operations.summary import NEXT
 from hearth.params import SECTIONS
 
@@ -28,6 +28,14 @@ METRICS = {
     "mdape": 0.0812, "baseline_mdape": 0.1534, "rmse_log": 0.1634, "baseline_rmse_log": 0.3, "mae": 71234.56, "r2": 0.8849,
     "bias": -0.0123, "coverage": 0.9012, "interval_width": 0.5512, "rows_test": 2345,
 }  # fmt: skip
+START, END = "<!-- metrics: made by `make docs` -->", "<!-- end of metrics -->"
+QUALITY_MARKS = "<!-- quality: made by `make docs` -->\n<!-- end of quality -->"
+QUALITY = {protocol: {"hearth": {"rmse": 100_000.4, "mdape": 0.0712, "r2": 0.92, "bias": 0.016},
+                      "CatBoost": {"rmse": 99_000.0, "mdape": 0.08, "r2": 0.91, "bias": -0.01}} for protocol in PROTOCOLS}  # fmt: skip
+
+
+def with_metrics(text: str, metrics: dict[str, float]) -> str:
+    return with_table(text, "metrics", metrics_table(metrics))
 
 
 @pytest.fixture
@@ -37,7 +45,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "dvc.yaml": b"stages: {}\n",
         "params.yaml": PARAMS_TEXT.encode(),
         "data/contract.yaml": CONTRACT_BYTES,
-        "README.md": f"# Hearth\n{START}\nold\n{END}\n".encode(),
+        "README.md": f"# Hearth\n{START}\nold\n{END}\n{QUALITY_MARKS}\n".encode(),
+        "benchmarks/quality.json": json.dumps(QUALITY).encode(),
         "metrics/metrics.json": json.dumps(METRICS).encode(),
         "metrics/gate.json": json.dumps({"passed": True, "reasons": []}).encode(),
     }
@@ -308,6 +317,13 @@ def test_the_table_of_the_readme_is_replaced_and_nothing_else() -> None:
     assert lines[2] == "| median error (mdape) | 8.1% | 15.3% |"
     assert len(lines) == 2 + len(metric_rows(METRICS))
     assert "old" not in found
+
+
+def test_the_published_protocols_are_told_with_the_best_first() -> None:
+    lines = quality_table(QUALITY)
+    assert len(lines) == 2 + 2 * len(PROTOCOLS)
+    assert lines[2] == "| ten random folds | CatBoost, defaults | 99,000 | 8.00% | 0.9100 | -1.0% |"
+    assert lines[3] == "| ten random folds | hearth | 100,000 | 7.12% | 0.9200 | +1.6% |"
 
 
 def test_making_the_table_twice_changes_nothing() -> None:

@@ -15,7 +15,15 @@ README = (PROJECT / "README.md").read_text()
 
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("README.md", "docs/data.md", "data/contract.yaml", "metrics/metrics.json", "dvc.yaml", "params.yaml"):
+    for name in (
+        "README.md",
+        "docs/data.md",
+        "data/contract.yaml",
+        "metrics/metrics.json",
+        "benchmarks/quality.json",
+        "dvc.yaml",
+        "params.yaml",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(PROJECT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)

@@ -132,6 +132,19 @@ def test_documents_and_health_are_bentomls(server: Server, path: str, inner: str
     assert server.passed == [inner]
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/docs", 405), ("/metrics", 405), ("/static_content/a.js", 404), ("/static_content/../x", 404)],
+)
+def test_bentomls_routes_are_read_only_and_stay_where_they_are(server: Server, path: str, status: int) -> None:
+    """Else BentoML would answer in words of its own."""
+    method = "GET" if ".." in path else "POST"
+    found, headers, body = server.ask(path, BODY, method=method)
+    assert (found, set(body)) == (status, {"error"})
+    assert headers.get(b"allow") == (b"GET, HEAD" if status == 405 else None)
+    assert not server.passed
+
+
 def test_the_desk_is_opened_at_the_workers_start_and_once(server: Server) -> None:
     async def start() -> None:
         async def none(*_: Any) -> Any:

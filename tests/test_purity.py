@@ -29,7 +29,7 @@ LIBRARIES = {
     "packaging",
 }
 PURE_STANDARD = {"ast", "collections", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
-                 "io", "itertools", "json", "math", "pathlib", "re", "string", "types", "typing", "uuid"}  # fmt: skip
+                 "io", "itertools", "json", "math", "pathlib", "re", "secrets", "string", "types", "typing"}  # fmt: skip
 # params.py and storage.py are doors that no noun may use; parquet.py lends tables.py one pure function, columns_of.
 LENT = {"hearth.parquet"}
 # CatBoost gives its trees to a file only, so one noun may have a file of its own, gone before its function returns

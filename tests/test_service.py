@@ -11,7 +11,6 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,23 +28,6 @@ from hearth.request import columns_of
 from hearth.storage import read_folder
 
 JSON = "application/json"
-
-
-@pytest.fixture(scope="module")
-def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("log")
-
-
-@pytest.fixture(scope="module")
-def address(remade: Remade, log_folder: Path) -> Iterator[str]:
-    with served(remade.checkout.root / "models/house_prices.bento", {LOG_DIR: str(log_folder)}) as (address, _):
-        yield address
-
-
-@pytest.fixture(scope="module")
-def house() -> dict[str, Any]:
-    columns = yaml.safe_load((PROJECT / "data/contract.yaml").read_text())["columns"]
-    return {name: column["example"] for name, column in columns.items() if column["role"] == "feature"}
 
 
 def call(

@@ -6,7 +6,7 @@ Knows no HTTP server and no BentoML: the front of the service, its declared rout
 import datetime
 import json
 import math
-import uuid
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -175,7 +175,7 @@ class Answers:
         version = self.release.manifest.model_version
         return [
             {
-                "prediction_id": uuid.uuid4().hex,
+                "prediction_id": secrets.token_hex(16),
                 "price": price,
                 "low": low,
                 "high": high,

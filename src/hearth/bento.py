@@ -5,9 +5,11 @@ the version is a hash of the content, and the archive is written member by membe
 """
 
 import hashlib
+import http.client
 import io
 import lzma
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -30,6 +32,7 @@ from hearth.storage import read_bytes
 NAME = "house_prices"
 EPOCH = datetime(1980, 1, 1, tzinfo=UTC)  # the oldest day that every archive format can say
 STARTED_WITHIN_S = 60
+PORTS = range(20_000, 32_000)  # below those that systems give by themselves
 
 # The modules that the service loads; a test compares them with what it really loads.
 MODULES = ("__init__", "answering", "contract", "counters", "errors", "explanation", "features", "front", "impatience",
@@ -163,7 +166,7 @@ def _wait(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
                 if answer.status == 200:
                     return
-        except (urllib.error.URLError, OSError):
+        except (urllib.error.URLError, http.client.HTTPException, OSError):
             time.sleep(0.1)
     raise Refusal(
         f"the bento's service did not become ready; the end of its log:\n{log.read_text(errors='replace')[-3000:]}"
@@ -182,10 +185,18 @@ def stop(server: "subprocess.Popen[bytes]") -> None:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nobody listened on a moment ago.
+
+    Not one that the system would give: it gives those to others too, and BentoML's own parts take some while they start.
+    """
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise Refusal(f"no port of {PORTS.start} to {PORTS.stop - 1} was free in a hundred tries; stop some servers.")
 
 
 def _environment(home: Path) -> dict[str, str]:

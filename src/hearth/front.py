@@ -109,7 +109,8 @@ class Front:
         if path in self._page:  # open to callers without a token, for it asks for one
             await self._page(scope, send)
             return
-        if path in PASSED or path.startswith(PASSED_BELOW):
+        passed = path in PASSED or (path.startswith(PASSED_BELOW) and ".." not in path)
+        if passed and scope["method"] in _GET:
             known = PASSED.get(path, path)
             await self.app({**scope, "path": known, "raw_path": known.encode()}, receive, send)
             return
@@ -131,7 +132,8 @@ class Front:
             return 200, await self._answer(scope, receive), []
         except BadRequestError as bad:
             if bad.status == 405:
-                return 405, bad.body, [(b"allow", ", ".join(self._routes[scope["path"]].methods).encode())]
+                methods = self._routes[scope["path"]].methods if scope["path"] in self._routes else _GET
+                return 405, bad.body, [(b"allow", ", ".join(methods).encode())]
             return bad.status, bad.body, _EXTRA.get(bad.status, [])
         except _GoneError:
             return GONE, None, []
@@ -141,6 +143,8 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Any:
         route = self._routes.get(scope["path"])
+        if route is None and scope["path"] in PASSED:
+            raise BadRequestError(405, f"{scope['path']} answers {_GET[0]} only")
         if route is None:
             raise BadRequestError(404, f"no such route; there are {', '.join(sorted(self._routes))}")
         if scope["method"] not in route.methods:

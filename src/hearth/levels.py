@@ -60,7 +60,7 @@ class Levels:
     def _one(self, row: Inputs) -> NDArray[np.integer]:
         """Return the number of each tree's leaf (1, n_trees)."""
         answers = (row.take(self._asked) > self._threshold).reshape(self.feature.shape)
-        number: NDArray[np.integer] = (answers * self._bits).sum(axis=0, dtype=self._bits.dtype, keepdims=True)
+        number: NDArray[np.integer] = np.bitwise_or.reduce(answers * self._bits, axis=0, keepdims=True)
         return number
 
     def _many(self, inputs: Inputs) -> NDArray[np.integer]:

@@ -1,15 +1,18 @@
 """Make the bento's service from a release: BentoML's for docs, health and metrics, with the front before it."""
 
+import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import bentoml
 from _bentoml_sdk import Service  # no public name yet; `service_class=` is public, and a test imports this
+from bentoml.exceptions import InvalidArgument, ServiceUnavailable
 from pydantic import BaseModel
 
-from hearth.answering import Answers, ServiceParams
+from hearth.answering import Answers, BadRequestError, ServiceParams
 from hearth.counters import Counters
 from hearth.errors import Refusal
 from hearth.front import App, Desk, Front
@@ -111,29 +114,41 @@ def house_prices(folder: Path) -> Service[Any]:
         @bentoml.api
         async def predict(self, house: house, /) -> Answer:  # type: ignore[valid-type]
             """Return the price of one house with its interval."""
-            return Answer(**self.answers.predict(house.model_dump_json().encode()))  # type: ignore[attr-defined]
+            return Answer(**_declared(self.answers.predict, _json(house)))
 
         @bentoml.api
         async def predict_batch(self, houses: list[house]) -> BatchAnswer:  # type: ignore[valid-type]
             """Return the prices of many houses, in their order."""
-            body = b'{"houses":[' + b",".join(one.model_dump_json().encode() for one in houses) + b"]}"  # type: ignore[attr-defined]
-            return BatchAnswer(**self.answers.predict_batch(body))
+            body = b'{"houses":[' + b",".join(map(_json, houses)) + b"]}"
+            return BatchAnswer(**_declared(self.answers.predict_batch, body))
 
         @bentoml.api
         async def explain(self, house: house, /) -> ExplainedAnswer:  # type: ignore[valid-type]
             """Return the price of one house, and what each column adds to the price of a typical one."""
-            return ExplainedAnswer(**self.answers.explain(house.model_dump_json().encode()))  # type: ignore[attr-defined]
+            return ExplainedAnswer(**_declared(self.answers.explain, _json(house)))
 
         @bentoml.api
         async def feedback(self, outcome: outcome, /) -> Stored:  # type: ignore[valid-type]
             """Store what a house that was priced really sold for."""
-            entry = self.answers.feedback(outcome.model_dump_json().encode())  # type: ignore[attr-defined]
+            entry = _declared(self.answers.feedback, _json(outcome))
             if self.outcomes is None:
-                raise bentoml.exceptions.ServiceUnavailable(f"outcomes are not kept here; {LOG_DIR} is not set")
+                raise ServiceUnavailable(f"outcomes are not kept here; {LOG_DIR} is not set")
             self.outcomes.append(entry)
             return Stored(**entry, stored=True)
 
     return HousePrices
+
+
+def _declared(answer: Callable[[bytes], dict[str, Any]], body: bytes) -> dict[str, Any]:
+    """Return the front's answer to a body that a declared route was given, or its refusal as BentoML knows one."""
+    try:
+        return answer(body)
+    except BadRequestError as bad:
+        raise InvalidArgument(json.dumps(bad.body)) from None
+
+
+def _json(one: BaseModel) -> bytes:
+    return one.model_dump_json().encode()
 
 
 def _token() -> str | None:

@@ -1,4 +1,4 @@
-"""Write what is said twice from where it is said first: docs/data.md from the contract, README's table from the metrics."""
+"""Write what is said twice from where it is said first: docs/data.md from the contract, README's tables from the figures."""
 
 import argparse
 from collections.abc import Mapping
@@ -6,10 +6,15 @@ from pathlib import Path
 
 from hearth.contract import Column, Contract, parse_contract
 from hearth.errors import Refusal
-from hearth.paths import CONTRACT, DICTIONARY, METRICS, README
+from hearth.paths import CONTRACT, DICTIONARY, METRICS, QUALITY, README
 from hearth.storage import read_json, read_text, read_yaml, write_text
 
-START, END = "<!-- metrics: made by `make docs` -->", "<!-- end of metrics -->"
+# What stands in benchmarks/quality.json, in README's words.
+PROTOCOLS = {
+    "random_ten_fold": "ten random folds",
+    "january_february_2015": "January and February 2015, from all before",
+    "march_to_may_2015": "March to May 2015, from all before",
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the files, or compare them."""
     contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
-    wanted = {DICTIONARY: dictionary(contract), README: with_metrics(read_text(README), read_json(METRICS))}
+    readme = with_table(read_text(README), "metrics", metrics_table(read_json(METRICS)))
+    readme = with_table(readme, "quality", quality_table(read_json(QUALITY)))
+    wanted = {DICTIONARY: dictionary(contract), README: readme}
     stale = [path for path, text in wanted.items() if not _is(path, text)]
     if options.check:
         for path in stale:
@@ -98,13 +105,28 @@ def metric_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
     ]
 
 
-def with_metrics(text: str, metrics: Mapping[str, float]) -> str:
-    """Return README's text with the table between its marks made anew."""
-    if text.count(START) != 1 or text.count(END) != 1 or text.index(END) < text.index(START):
+def metrics_table(metrics: Mapping[str, float]) -> list[str]:
+    """Return the lines of the table of metrics.json."""
+    head = ["| on sales that the model has not seen | model | baseline |", "|---|--:|--:|"]
+    return head + [f"| {words} | {model} | {baseline} |" for words, model, baseline in metric_rows(metrics)]
+
+
+def quality_table(quality: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """Return the lines of the table of quality.json: each protocol, each model."""
+    lines = ["| protocol | model | RMSE, dollars | median error | R² | bias |", "|---|---|--:|--:|--:|--:|"]
+    for protocol, words in PROTOCOLS.items():
+        for name, m in sorted(quality[protocol].items(), key=lambda item: item[1]["rmse"]):
+            figures = f"{m['rmse']:,.0f} | {m['mdape']:.2%} | {m['r2']:.4f} | {m['bias']:+.1%}"
+            lines.append(f"| {words} | {name if name == 'hearth' else f'{name}, defaults'} | {figures} |")
+    return lines
+
+
+def with_table(text: str, name: str, lines: list[str]) -> str:
+    """Return README's text with the table between the marks of that name made anew."""
+    start, end = f"<!-- {name}: made by `make docs` -->", f"<!-- end of {name} -->"
+    if text.count(start) != 1 or text.count(end) != 1 or text.index(end) < text.index(start):
         raise Refusal(
-            f"{README} lacks the marks {START!r} and {END!r}, once each in this order; put them where the table belongs."
+            f"{README} lacks the marks {start!r} and {end!r}, once each in this order; put them where the table belongs."
         )
-    before, rest = text.split(START)
-    table = ["| on sales that the model has not seen | model | baseline |", "|---|--:|--:|"]
-    table += [f"| {words} | {model} | {baseline} |" for words, model, baseline in metric_rows(metrics)]
-    return before + START + "\n" + "\n".join(table) + "\n" + END + rest.split(END)[1]
+    before, rest = text.split(start)
+    return before + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
