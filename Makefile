@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check format docs bench lock clean
+.PHONY: help run serve image test test-image check format docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -24,9 +24,18 @@ run: .venv/road.done ## set up, pull the sample, run the road, show the metrics
 serve: .venv/road.done ## serve the bento on 127.0.0.1:3000
 	@hearth serve
 
+image: .venv/road.done ## build the OCI image of the bento; BASE=... takes another base image
+	@[ -e models/house_prices.bento ] || $(MAKE) run
+	@hearth image $(if $(BASE),--base $(BASE))
+
 test: .venv/dev.done ## run the whole test suite
 	@sh tests/system.sh
 	@python -m pytest
+
+test-image: .venv/dev.done ## build, run and stop the real image with podman (some minutes), and hold deploy/ to its tools
+	@[ -e models/house_prices.bento ] || $(MAKE) run
+	@sh tests/system.sh image
+	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py tests/test_deploy.py
 
 check: .venv/dev.done ## lint, format, types, and what is written twice
 	@ruff check .

@@ -1,11 +1,23 @@
 #!/bin/sh
 # Install the system programs that only tests need, where that is allowed: apt as root or through passwordless sudo.
+# `tests/system.sh image`: what `make test-image` needs instead.
 # Elsewhere their tests are skipped with a notice; under CI=true a missing one is a failure (tests/conftest.py).
 set -u
 missing=""
-command -v strace >/dev/null || missing="$missing strace"
-command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
-    missing="$missing chromium"
+if [ "${1:-}" = image ]; then
+    PATH="$PATH:/usr/sbin:/sbin"
+    command -v podman >/dev/null || missing="$missing podman"
+    command -v debootstrap >/dev/null || missing="$missing debootstrap"
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+    # crun, which comes with podman, refuses hybrid cgroups.
+    [ -e /sys/fs/cgroup/cgroup.controllers ] || command -v runc >/dev/null || missing="$missing runc"
+    command -v promtool >/dev/null || missing="$missing prometheus"
+    command -v amtool >/dev/null || missing="$missing prometheus-alertmanager"
+else
+    command -v strace >/dev/null || missing="$missing strace"
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+        missing="$missing chromium"
+fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root="none"; fi
 if [ "$as_root" = none ] || ! command -v apt-get >/dev/null; then

@@ -16,6 +16,7 @@ OPERATIONS = {
     "check": "hold every section of params.yaml and the contract to what the stages want",
     "docs": "write docs/data.md and the tables of README.md from their sources",
     "explain": "follow one house from its row to its price, and what each column adds to it",
+    "image": "build the OCI image of the bento, with its SBOM",
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",
