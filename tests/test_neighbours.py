@@ -226,13 +226,13 @@ def test_a_squares_candidates_hold_the_nearest_of_every_point_of_it(count: int, 
     """Corners and edges included; the sales lie thick on one side, so that the middle's nearest are not a corner's."""
     random = np.random.default_rng(sales + count)
     places = np.abs(random.normal(0, 2, (sales, 2)))
-    look_up = Neighbours(np.column_stack([places, np.zeros((sales, 3)), np.arange(sales)]), made(count=count))
+    look_up = Neighbours(np.column_stack([places, np.zeros((sales, 4))]), made(count=count))
     inside = np.concatenate([
         [[0, 0], [0, 1 - 1e-12], [1 - 1e-12, 0], [1 - 1e-12, 1 - 1e-12], [0.5, 0.5], [0.5, 0]], random.random((60, 2)),
     ]) * SQUARE_KM  # fmt: skip
     fewer = 0
     for square in [(0.0, 0.0), (-1.0, 0.0), (2.0, 1.0), (30.0, -4.0)]:
-        candidates = set(look_up._candidates(square)[-1].tolist())
+        candidates = set(look_up._candidates(square).tolist())
         for point in (np.array(square) + inside) * SQUARE_KM:
             nearest = np.argsort(((places - point) ** 2).sum(axis=1), kind="stable")[:count]
             assert candidates >= set(nearest.tolist()), (square, point)
