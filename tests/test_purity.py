@@ -29,7 +29,7 @@ LIBRARIES = {
     "cryptography",
     "packaging",
 }
-PURE_STANDARD = {"ast", "base64", "binascii", "collections", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
+PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
                  "io", "itertools", "json", "math", "pathlib", "re", "secrets", "string", "types", "typing"}  # fmt: skip
 # params.py and storage.py are doors that no noun may use; parquet.py lends tables.py one pure function, columns_of.
 LENT = {"hearth.parquet"}

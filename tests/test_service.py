@@ -384,7 +384,8 @@ def test_a_service_that_names_a_key_serves_only_what_was_signed_with_it(remade: 
 def test_openapi_describes_the_fields_of_the_contract(address: str, house: dict[str, Any]) -> None:
     document = call(address, "/docs.json", None, None, "GET")[1]
     assert {"/predict", "/predict_batch"} <= set(document["paths"])
-    assert {"/explain", "/feedback"} <= set(document["paths"])
+    assert {"/explain", "/feedback", "/model"} <= set(document["paths"])
+    assert "422" in document["paths"]["/predict"]["post"]["responses"]
     described = [
         s for s in document["components"]["schemas"].values() if {"grade", "sqft_lot"} <= set(s.get("properties", {}))
     ]

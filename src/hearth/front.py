@@ -29,14 +29,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 # Of BentoML's own routes these are passed on, under the paths that it knows; all else is unknown, and makes no metrics.
-PASSED = {
-    "/": "/",
-    "/docs": "/",
-    "/docs.json": "/docs.json",
-    "/livez": "/livez",
-    "/healthz": "/healthz",
-    "/metrics": "/metrics",
-}
+PASSED = {"/docs": "/", "/livez": "/livez", "/healthz": "/healthz", "/metrics": "/metrics"}
 PASSED_BELOW = "/static_content/"
 GONE = 499  # the status under which a client is counted that hung up before its answer
 RETRY_AFTER_S = b"1"
@@ -63,6 +56,7 @@ class Desk:
     counters: Counters
     outcomes: Journal | None = None
     token: str | None = None
+    document: Mapping[str, Any] | None = None  # of OpenAPI
 
 
 @dataclass(frozen=True)
@@ -75,10 +69,9 @@ class _Route:
 class Front:
     """Be an ASGI application around BentoML's."""
 
-    def __init__(self, app: App, desk: Callable[[], Desk], page: Static | None = None) -> None:
-        """Wrap `app`; `desk` is called at the first request, in the process that answers it; `page` is for people."""
-        self.app, self._opened, self._page = app, desk, page or Static({})
-        self._desk: Desk | None = None
+    def __init__(self, app: App, desk: Desk, page: Static | None = None) -> None:
+        """Wrap `app`, in the process that answers; `page` is for people."""
+        self.app, self.desk, self._page = app, desk, page or Static({})
         self._in_flight = self._waiting = 0
         # One thread: Python computes one thing at a time, and /predict has to come in between.
         self._bench = ThreadPoolExecutor(1, thread_name_prefix="hearth")
@@ -89,20 +82,13 @@ class Front:
             "/explain": _Route(_POST, self._explain),
             "/feedback": _Route(_POST, self._feedback),
             "/model": _Route(_GET, self._model),
+            "/docs.json": _Route(_GET, self._document, open=True),
             "/readyz": _Route(_GET, self._ready, open=True),
         }
-
-    @property
-    def desk(self) -> Desk:
-        """Return what the front works with."""
-        if self._desk is None:
-            self._desk = self._opened()
-        return self._desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
         if scope["type"] != "http":
-            self._desk = self._desk or self._opened()  # at the worker's start, so that /metrics is whole from then on
             await self.app(scope, receive, send)
             return
         path = str(scope["path"])
@@ -185,6 +171,9 @@ class Front:
 
     async def _model(self, body: bytes) -> Any:
         return self.desk.answers.model()
+
+    async def _document(self, body: bytes) -> Any:
+        return self.desk.document
 
     async def _ready(self, body: bytes) -> Any:
         # A service whose files or golden answers are wrong ends on import, so one that answers at all is ready.

@@ -18,12 +18,14 @@ from hearth.errors import Refusal
 from hearth.front import App, Desk, Front
 from hearth.impatience import be_impatient
 from hearth.journal import LOG_DIR, Journal
+from hearth.openapi import described
 from hearth.release import MANIFEST, open_release
 from hearth.static import Static
 from hearth.storage import read_bytes, read_folder, read_json
 from hearth.strict import parse
 
 ABOUT, PAGE = "about.json", "page"
+ROUTES = ("/predict", "/predict_batch", "/explain", "/feedback")
 TOKEN = "HEARTH_TOKEN"  # noqa: S105 -- the name of the variable, no token
 TOKEN_LENGTH_MIN = 16
 PUBLIC_KEY, SIGNATURE = "HEARTH_PUBLIC_KEY", "HEARTH_SIGNATURE"  # each the name of a file
@@ -79,14 +81,15 @@ class FrontedService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> App:
         """Return the application that the server runs."""
-        return Front(super().to_asgi(is_main=is_main), self._desk, self.inner.page)
+        return Front(super().to_asgi(is_main=is_main), self._desk(), self.inner.page)
 
     def _desk(self) -> Desk:
         made = self.inner
         facts = made.answers.release.facts
         columns = [*facts.ranges, made.answers.contract.time.name]
         counted = Counters(bentoml.metrics, made.answers.release.manifest.model_version, str(facts.as_of), columns)
-        return Desk(made.answers, counted, made.outcomes, made.token)
+        document = described(json.loads(json.dumps(self.openapi_spec.asdict())), ROUTES)  # statuses as texts
+        return Desk(made.answers, counted, made.outcomes, made.token, document)
 
 
 def house_prices(folder: Path) -> Service[Any]:
