@@ -89,3 +89,11 @@ def test_a_bento_that_cannot_be_built_says_why() -> None:
 def test_serving_without_a_bento_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="`make run` makes it"):
         bento.serve_forever(tmp_path / "none.bento", "127.0.0.1", 3000, tmp_path)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_bento_that_is_cut_off_is_not_served(inside: Path, tmp_path: Path, share: float) -> None:
+    content = Path("models/house_prices.bento").read_bytes()
+    (tmp_path / "cut.bento").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(Refusal, match=r"cut\.bento is no whole bento .*`dvc checkout` brings back the last good one"):
+        bento.serve_forever(tmp_path / "cut.bento", "127.0.0.1", 3000, tmp_path)

@@ -520,3 +520,27 @@ def test_make_serve_listens_on_loopback_only_and_stops_on_sigterm(remade: Remade
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1)
     assert remade.checkout.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_bentomls_own_client_works(address: str, house: dict[str, Any]) -> None:
+    """In a process of its own, since BentoML warns of its own dependencies on import."""
+    script = (
+        "import json, sys, bentoml\n"
+        "house = json.loads(sys.argv[2])\n"
+        "with bentoml.SyncHTTPClient(sys.argv[1]) as client:\n"
+        "    one, two = client.predict(house), client.predict_batch(houses=[house, house])\n"
+        "    try:\n"
+        "        client.predict(house | {'grade': 99})\n"
+        "    except bentoml.exceptions.BentoMLException as refused:\n"
+        "        print(json.dumps([one['price'], [a['price'] for a in two['predictions']], str(refused)]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, address, json.dumps(house)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    one, two, refused = json.loads(done.stdout.splitlines()[-1])
+    assert two == [one, one]
+    assert one == post(address, "/predict", house)[1]["price"]
+    assert "a whole number from 1 to 13 (score)" in refused

@@ -29,7 +29,13 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 # Of BentoML's own routes these are passed on, under the paths that it knows; all else is unknown, and makes no metrics.
-PASSED = {"/docs": "/", "/livez": "/livez", "/healthz": "/healthz", "/metrics": "/metrics"}
+PASSED = {
+    "/docs": "/",
+    "/schema.json": "/schema.json",  # which BentoML's client asks for first
+    "/livez": "/livez",
+    "/healthz": "/healthz",
+    "/metrics": "/metrics",
+}
 PASSED_BELOW = "/static_content/"
 GONE = 499  # the status under which a client is counted that hung up before its answer
 RETRY_AFTER_S = b"1"
