@@ -171,7 +171,8 @@ def started(command: list[str]) -> Iterator[int]:
     """Start a server of benchmarks/servers on a free port; yield the port once it answers."""
     port = free_port()
     module, *rest = [word.replace("PORT", str(port)) for word in command]
-    environment = os.environ | {"PYTHONPATH": f"{SERVERS}{os.pathsep}{TOP / 'src'}", "OMP_NUM_THREADS": "1",
+    paths = [str(SERVERS), str(TOP / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1",
                                 "HEARTH_TOP": str(TOP), "BENTOML_DO_NOT_TRACK": "True"}  # fmt: skip
     with TemporaryDirectory() as home:
         process = subprocess.Popen(
@@ -187,6 +188,8 @@ def started(command: list[str]) -> Iterator[int]:
                     break
                 except OSError:
                     time.sleep(0.1)
+            else:
+                raise SystemExit(f"error: {module} {' '.join(rest)} did not answer within a minute")
             yield port
         finally:
             stop(process)
