@@ -25,7 +25,7 @@ import numpy as np
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "tests"))
 
-from abuse import asked  # noqa: E402
+from abuse import asked, resident_kb, worker_of  # noqa: E402
 from samples import contract, houses  # noqa: E402
 
 from hearth.bento import served  # noqa: E402
@@ -44,7 +44,7 @@ def main() -> int:
     statuses: Counter[int] = Counter()
     sizes: list[tuple[int, int]] = []
     with TemporaryDirectory() as log, served(BENTO, {LOG_DIR: log}) as (address, server):
-        worker = _worker(server.pid)
+        worker = worker_of(server.pid)
         requests = iter(
             list(itertools.islice(asked(contract(), houses(500), 5), 5000)) * (options.requests // 5000 + 1)
         )
@@ -68,7 +68,7 @@ def main() -> int:
                 with lock:
                     statuses[answer.status] += 1
                     if number % 500 == 0:
-                        sizes.append((number, _resident_kb(worker)))
+                        sizes.append((number, resident_kb(worker)))
                     if number % max(1, options.requests // 10) == 0:
                         print(f"{number:,} requests, {sizes[-1][1] / 1024:.0f} MB", flush=True)
                 time.sleep(took * (1 - BUSY) / BUSY)
@@ -87,16 +87,6 @@ def main() -> int:
         f"memory: {kept[0, 1] / 1024:.1f} to {kept[-1, 1] / 1024:.1f} MB, {slope / 1024:+.2f} MB per 100,000 requests"
     )
     return int(faults > 0 or slope > GROWTH_KB)
-
-
-def _worker(parent: int) -> int:
-    children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-    return max(children, key=_resident_kb)
-
-
-def _resident_kb(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hearth.contract import Contract
@@ -100,3 +101,20 @@ def _spoil(value: dict[str, Any], path: str, names: list[str], chance: random.Ra
         name = chance.choice(names if path != "/feedback" else ["prediction_id", "price"])
         target[name] = chance.choice(WRONG)
     return False
+
+
+def worker_of(parent: int) -> int:
+    """Return the process that answers: the one below the server's own that has the most memory."""
+    below, found = [parent], []
+    while below:
+        pid = below.pop()
+        children = [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        found += children
+        below += children
+    return max(found, key=resident_kb)
+
+
+def resident_kb(pid: int) -> int:
+    """Return the resident memory of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)

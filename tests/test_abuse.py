@@ -16,8 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from abuse import Asked, asked
+import schemathesis
+from abuse import Asked, asked, resident_kb, worker_of
 from conftest import Remade
+from hypothesis import HealthCheck, Phase, given, settings
 from samples import contract, houses
 from test_service import call, counted, post, unpack
 
@@ -33,22 +35,6 @@ def ask(connection: http.client.HTTPConnection, request: Asked) -> tuple[int, by
     )
     answer = connection.getresponse()
     return answer.status, answer.read()
-
-
-def worker_of(parent: int) -> int:
-    """Return the process that answers: the one below the server's own that has the most memory."""
-    below, found = [parent], []
-    while below:
-        pid = below.pop()
-        children = [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        found += children
-        below += children
-    return max(found, key=resident_kb)
-
-
-def resident_kb(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)
 
 
 def test_the_generator_makes_good_and_bad_of_every_kind() -> None:
@@ -83,9 +69,6 @@ def test_thousands_of_requests_meet_no_fault(address: str) -> None:
 
 def test_the_openapi_document_leads_to_no_server_error(address: str) -> None:
     """Schemathesis makes requests from what the service says of itself, which is all that a stranger knows."""
-    schemathesis = pytest.importorskip("schemathesis")
-    from hypothesis import HealthCheck, Phase, settings
-
     schema = schemathesis.openapi.from_url(f"{address}/docs.json")
     tried: Counter[str] = Counter()
     names = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
@@ -97,7 +80,7 @@ def test_the_openapi_document_leads_to_no_server_error(address: str) -> None:
 
         @settings(max_examples=60, deadline=None, phases=[Phase.generate], database=None, derandomize=True,
                   suppress_health_check=list(HealthCheck))  # fmt: skip
-        @schemathesis_given(strategy)
+        @given(strategy)
         def attempt(case: Any) -> None:
             answer = case.call()
             tried[case.path] += 1
@@ -107,12 +90,6 @@ def test_the_openapi_document_leads_to_no_server_error(address: str) -> None:
 
         attempt()
     assert set(tried) == {"/predict", "/predict_batch", "/explain", "/feedback"}
-
-
-def schemathesis_given(strategy: Any) -> Any:
-    from hypothesis import given
-
-    return given(strategy)
 
 
 PARITY = """

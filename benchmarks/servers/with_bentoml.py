@@ -7,23 +7,14 @@ from typing import Any
 import bentoml
 import yaml
 from model import price
-from pydantic import BaseModel, create_model
+from pydantic import create_model
+
+from hearth.service import Answer
 
 COLUMNS = yaml.safe_load(Path(os.environ["HEARTH_TOP"], "data/contract.yaml").read_text(encoding="utf-8"))["columns"]
 House: Any = create_model(
     "House", **{name: (type(c["example"]), ...) for name, c in COLUMNS.items() if c["role"] == "feature"}
 )
-
-
-class Answer(BaseModel):
-    """Be an answer."""
-
-    prediction_id: str
-    price: float
-    low: float
-    high: float
-    model_version: str
-    warnings: list[str]
 
 
 @bentoml.service(workers=1)

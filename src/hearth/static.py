@@ -26,7 +26,7 @@ class Static:
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """Take files by name; a name without a known ending is an error of who made the bento."""
-        self._files = {f"/{'' if name == INDEX else name}": (KINDS[name.rsplit(".", 1)[-1]], content)
+        self._files = {f"/{'' if name == INDEX else name}": (KINDS[name.rsplit(".", 1)[-1]], content, _tag(content))
                        for name, content in files.items()}  # fmt: skip
 
     def __contains__(self, path: str) -> bool:
@@ -37,8 +37,7 @@ class Static:
         self, scope: MutableMapping[str, Any], send: Callable[[MutableMapping[str, Any]], Awaitable[None]]
     ) -> None:
         """Answer GET and HEAD with the file, or with 304 to who has it; any other method with 405."""
-        kind, content = self._files[scope["path"]]
-        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'.encode()
+        kind, content, tag = self._files[scope["path"]]
         asked = [value for name, value in scope["headers"] if name.lower() == b"if-none-match"]
         head = [*HEADERS, (b"etag", tag)]
         if scope["method"] not in ("GET", "HEAD"):
@@ -52,3 +51,7 @@ class Static:
             head.append((b"content-length", str(len(content)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+
+
+def _tag(content: bytes) -> bytes:
+    return f'"{hashlib.sha256(content).hexdigest()[:16]}"'.encode()
