@@ -10,11 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hearth.comparison import Comparison, Pair, Side, by_slice, changed, data_change, differences
+from hearth.comparison import Comparison, Pair, Side, by_slice, by_week, changed, data_change, differences
 from hearth.contract import Contract, parse_contract
 from hearth.cuts import Background, fault
 from hearth.features import FeatureParams
-from hearth.model import IntervalParams
 from hearth.params import section
 from hearth.parquet import columns_of, to_frame
 from hearth.paths import CONTRACT, EVALUATED_MODEL, GATE, LOCK, METRICS, MODEL, PARAMS, TEST, TRAIN, VALIDATED
@@ -49,7 +48,6 @@ def compared(base: Revision, candidate: Revision) -> Comparison:
     """Return the comparison of two revisions; refuse with the file and the revision what is missing or not whole."""
     old, new = side(base), side(candidate)
     params, recipe = section("evaluate", EvaluateParams), section("features", FeatureParams)
-    level = section("intervals", IntervalParams).level
     # Of the two test tables the one that reaches further, from the day on that neither fit has seen.
     giver = old if _newest(old) > _newest(new) else new
     since = max(one.evaluated.as_of for one in (old, new))
@@ -83,8 +81,9 @@ def compared(base: Revision, candidate: Revision) -> Comparison:
         first_day=str(columns[time].min()),
         last_day=str(columns[time].max()),
         level=params.bootstrap.level,
-        differences=differences(actual, scored[0], scored[1], level, params.bootstrap),
+        differences=differences(actual, scored[0], scored[1], _asked_level(old), params.bootstrap),
         slices=tuple(by_slice(columns, actual, scored[0], scored[1], params, background)),
+        weeks=tuple(by_week(columns[time], actual, scored[0], scored[1])),
         params=changed(old.params, new.params),
         metrics={key: Pair(base=old.metrics[key], candidate=new.metrics[key]) for key in old.metrics},
         gates=Pair(base=old.gate["passed"], candidate=new.gate["passed"]),
@@ -136,6 +135,16 @@ def _newest(one: Read) -> pd.Timestamp:
 def _fit(one: Read, first: np.datetime64) -> Fit:
     """Return the newest fit of a side that has seen none of the rows: what is served, if it can be judged at all."""
     return one.released if one.released.as_of <= first else one.evaluated
+
+
+def _asked_level(base: Read) -> float:
+    """Return the share of prices that the base's intervals are to hold: a candidate cannot lower what it is held to."""
+    try:
+        return float(base.params["intervals"]["level"])
+    except (KeyError, TypeError, ValueError):
+        raise UnreadableError(
+            f"{PARAMS} of {base.name} has no intervals.level; compare with a commit that has it."
+        ) from None
 
 
 def _notes(old: Read, new: Read) -> list[str]:

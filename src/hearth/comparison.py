@@ -17,6 +17,7 @@ from hearth.contract import Contract
 from hearth.cuts import Background, group_names, numeric_first
 from hearth.doubt import Bootstrap, draws, interval
 from hearth.evidence import Interval
+from hearth.plotdata import plot_tables
 from hearth.rules import Columns
 from hearth.scoring import Floats
 from hearth.slices import FIFTHS, EvaluateParams, fifths
@@ -66,6 +67,15 @@ class SliceDifference(Strict):
         return "worse" if "worse" in found else "better" if "better" in found else "no evidence"
 
 
+class Week(Strict):
+    """Hold the median error and the median of predicted / actual of one week of sales, base and candidate."""
+
+    week: str
+    rows: int
+    mdape: Pair
+    median_ratio: Pair
+
+
 class Move(Strict):
     """Hold how far a column's distribution moved, and how far chance alone would move it.
 
@@ -113,6 +123,7 @@ class Comparison(Strict):
     level: float
     differences: dict[MetricName, Difference]
     slices: Annotated[tuple[SliceDifference, ...], Listed]
+    weeks: Annotated[tuple[Week, ...], Listed]
     params: dict[str, Pair]
     metrics: dict[str, Pair]
     gates: Pair
@@ -170,6 +181,20 @@ def by_slice(
                 told[metric] = _difference(whole, drawn, 0.0, params.bootstrap.level)
             found.append(SliceDifference(slice=name, group=group, rows=len(rows), **told))
     return found
+
+
+def by_week(days: NDArray[np.datetime64], actual: Floats, base: Scored, candidate: Scored) -> list[Week]:
+    """Return the figures of both by week of sale."""
+    old, new = (plot_tables(days, {"actual": actual, **scored}).by_week for scored in (base, candidate))
+    return [
+        Week(
+            week=str(one.week),
+            rows=int(one.sales),  # type: ignore[arg-type]
+            mdape=Pair(base=one.mdape, candidate=other.mdape),
+            median_ratio=Pair(base=one.median_ratio, candidate=other.median_ratio),
+        )
+        for one, other in zip(old.itertuples(), new.itertuples(), strict=True)
+    ]
 
 
 def changed(base: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Pair]:

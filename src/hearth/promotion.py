@@ -17,13 +17,14 @@ from hearth.comparison import Comparison
 from hearth.errors import Refusal
 from hearth.locks import faults, folder_md5, md5
 from hearth.parquet import columns_of
-from hearth.paths import BENTO, GATE, METRICS, PARAMS
+from hearth.paths import BENTO, GATE, METRICS, MODEL, PARAMS, SIGNATURE
 from hearth.pricing import price
+from hearth.release import MANIFEST
 from hearth.releases import ARTIFACT, Release, ReleaseParams, judged
 from hearth.revisions import Commit, UnreadableError, git
 from hearth.scoring import scores
 from hearth.stages.package import check_answers
-from hearth.storage import parsed_json, parsed_yaml
+from hearth.storage import parsed_json, parsed_yaml, read_bytes
 
 LOCK_FILE = Path("dvc.lock")
 
@@ -36,11 +37,13 @@ class Candidate:
     bento: bytes
     model_version: str
     metrics: Mapping[str, float]
+    signature: str | None
 
     @property
     def known(self) -> dict[str, Any]:
         """Return the evidence that its version's tag carries."""
         return {
+            "signature": self.signature,
             "bento": {"sha256": hashlib.sha256(self.bento).hexdigest(), "size": len(self.bento)},
             "metrics": dict(self.metrics),
             "model_version": self.model_version,
@@ -124,17 +127,23 @@ def judge(champion: Release, candidate: Commit, params: ReleaseParams) -> tuple[
     return found, *judged(found, params)
 
 
-def push(commit: Commit, content: bytes) -> str:
-    """Push all that the commit's lock names to DVC's default remote; return its name once the bento is read back from it."""
+def default_remote() -> str:
+    """Return the name of DVC's default remote; refuse to release without one."""
+    from dvc.repo import Repo
+
+    if not (name := Repo(".").config["core"].get("remote")):
+        raise Refusal("no default remote is set, so a release could be lost with this machine; `dvc remote add --default NAME URL` "
+                      "sets one (s3://, ssh://, or a folder on another disk).")  # fmt: skip
+    return str(name)
+
+
+def push(commit: Commit, content: bytes, name: str) -> None:
+    """Push all that the commit's lock names to the remote; refuse if the bento cannot be read back from it as it was."""
     from dvc.repo import Repo
 
     repo = Repo(".")
-    name = repo.config["core"].get("remote")
-    if not name:
-        raise Refusal("no default remote is set, so a release could be lost with this machine; `dvc remote add --default NAME URL` "
-                      "sets one (s3://, ssh://, or a folder on another disk).")  # fmt: skip
     try:
-        repo.push(revs=[commit.commit])
+        repo.push(revs=[commit.commit], remote=name)
         remote = repo.cloud.get_remote_odb(name, hash_name="md5")
         oid = commit.md5(BENTO)
         with remote.fs.open(remote.oid_to_path(oid), "rb") as file:
@@ -146,4 +155,11 @@ def push(commit: Commit, content: bytes) -> str:
     if back != content:
         raise Refusal(f"the remote {name} holds another content under the bento's name {oid}: it is damaged there, and DVC does not "
                       "push over it. Delete that object and promote again; nothing was released.")  # fmt: skip
-    return str(name)
+
+
+def signature_of(manifest: bytes) -> str | None:
+    """Return the signature that `hearth sign` made of this very manifest in the workspace, if it did."""
+    signed = MODEL / MANIFEST
+    if not SIGNATURE.is_file() or not signed.is_file() or read_bytes(signed) != manifest:
+        return None
+    return read_bytes(SIGNATURE).decode()

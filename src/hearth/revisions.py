@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from hearth.errors import Refusal, WrongUseError
 from hearth.locks import Stage
+from hearth.releases import version_tag
 from hearth.storage import read_bytes, read_folder
 
 WORKSPACE = "workspace"
@@ -173,10 +174,13 @@ Revision = Workspace | Commit
 
 
 def revision(name: str) -> Revision:
-    """Return the workspace, or the commit that a branch, tag or other revision names; a remote's branch will do."""
+    """Return the workspace, or the commit that a branch, a tag or any other revision names.
+
+    A branch may be that of the remote origin, and a released version goes by its bare number, v0.1.0.
+    """
     if name == WORKSPACE:
         return Workspace()
-    for candidate in (name, f"origin/{name}"):
+    for candidate in (name, f"origin/{name}", version_tag(name)):
         try:
             return Commit(name, git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{candidate}^{{commit}}"))
         except Refusal:

@@ -16,8 +16,19 @@ from hearth.params import section
 from hearth.paths import BENTO, MODEL
 from hearth.pricing import fit
 from hearth.progress import progress
-from hearth.promotion import Candidate, check_bento, check_lock, check_metrics, check_tree, judge, push
+from hearth.promotion import (
+    Candidate,
+    check_bento,
+    check_lock,
+    check_metrics,
+    check_tree,
+    default_remote,
+    judge,
+    push,
+    signature_of,
+)
 from hearth.registry import one_at_a_time, publish, releases, write
+from hearth.release import MANIFEST
 from hearth.releases import ARTIFACT, History, ReleaseParams, live_tag, message, version_tag
 from hearth.revisions import Commit, UnreadableError, revision
 
@@ -44,17 +55,20 @@ def run(options: argparse.Namespace) -> int:
             raise Refusal(
                 f"{options.revision} is the champion already, {known.champion.version}; there is nothing to promote."
             )
+        remote = default_remote()
         step(f"is the lock of {candidate.name} whole?", 1)
         check_lock(candidate)
         step("are its metrics its own, and did the gate say yes?", 1)
         metrics = check_metrics(candidate)
         step("does its bento boot and answer as packaged?", 1)
-        one = Candidate(candidate, candidate.read(BENTO), fit(candidate, MODEL).version, metrics)
+        model = fit(candidate, MODEL)
+        signature = signature_of(model.files[MANIFEST])
+        one = Candidate(candidate, candidate.read(BENTO), model.version, metrics, signature)
         check_bento(one.bento, one.model_version)
         step(f"is it no worse than {known.champion.version if known.champion else 'nothing (no champion yet)'}?", 1)
         found, doubts = _against_champion(known, candidate, params, options.reason)
         step("pushing its outputs to DVC's remote", 1)
-        remote = push(candidate, one.bento)
+        push(candidate, one.bento, remote)
         step("making the tags", 1)
         version = _release(known, one, found, doubts, options)
     print(
