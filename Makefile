@@ -72,6 +72,7 @@ clean: ## remove the venv and the caches; data and models stay
 	@echo "installing requirements.lock (a minute or two, once)"
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@python tools/plots_page.py
 	@touch $@
 
 .venv/dev.done: requirements-dev.lock .venv/road.done

@@ -165,8 +165,8 @@ class Commit:
     def _unreadable(self, path: Path, error: Exception) -> UnreadableError:
         return UnreadableError(
             f"{path} of {self.name} ({self.commit[:7]}) is neither in DVC's cache nor on a remote ({_line(error)}). "
-            "Where it was made, `dvc push`; or make it: `git worktree add ../base "
-            f"{self.commit[:7]}`, and there `dvc repro`."
+            "Where it was made, `dvc push`; or make it here: `sh tools/road_of.sh "
+            f"{self.commit[:7]}`."
         )
 
 
