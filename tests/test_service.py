@@ -218,7 +218,7 @@ def test_other_routes_and_methods_are_refused(address: str, method: str, path: s
 
 
 @pytest.mark.parametrize(
-    "path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/", "/page.css", "/page.js", "/page.svg"]
+    "path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/", "/card", "/page.css", "/page.js", "/page.svg"]
 )
 def test_health_metrics_and_documents_answer(address: str, path: str) -> None:
     assert call(address, path, None, None, "GET")[0] == 200
@@ -462,10 +462,12 @@ def test_the_bento_holds_what_the_service_loads_and_no_pickle(remade: Remade, tm
     source = folder / "src"
     held = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
     model = {f"model/{name}" for name in ("manifest.json", "model.onnx", "contract.yaml", "known_sales.npy")}
-    page = {f"page/{name}" for name in ("index.html", "page.css", "page.js", "page.svg")}
+    page = {f"page/{name}" for name in ("index.html", "card.html", "page.css", "page.js", "page.svg")}
     assert held == {f"hearth/{name}.py" for name in MODULES} | model | page | {
         "service.py",
         "about.json",
+        "model_card.md",
+        "data_card.md",
         "requirements.txt",
         "bentofile.yaml",
     }

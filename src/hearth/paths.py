@@ -4,6 +4,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 CONTRACT = Path("data/contract.yaml")
+CARDS = Path("data/cards.yaml")
 RAW = Path("data/raw/sales.parquet")
 VALIDATED = Path("data/validated/sales.parquet")
 QUARANTINE = Path("data/validated/quarantine.parquet")
