@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hearth import history as door
-from hearth.history import History, history
+from hearth.history import history
 from hearth.scoring import KEYS
+from hearth.timeline import SUBJECT_MAX, History
 
 FILE = Path("metrics/metrics.json")
 METRICS = dict.fromkeys(KEYS, 0.5)
@@ -206,4 +206,4 @@ def test_a_file_that_became_a_folder_is_a_gap(repository: Repository) -> None:
 
 def test_long_subjects_are_cut(repository: Repository) -> None:
     repository.commit("x" * 500, metrics())
-    assert len(repository.history().entries[0].subject) == door.SUBJECT_MAX
+    assert len(repository.history().entries[0].subject) == SUBJECT_MAX

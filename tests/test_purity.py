@@ -27,6 +27,7 @@ LIBRARIES = {
     "lightgbm",
     "optuna",
     "cryptography",
+    "jinja2",
     "packaging",
 }
 PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",

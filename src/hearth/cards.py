@@ -195,7 +195,7 @@ def model_document(said: ModelWords, run: Run) -> Document:
         "Metrics": (said.measures, _metric_table(run)),
         "Evaluation data": (said.evaluation, f"They are {{rows_test}} sales from {run.days[0]} to {run.days[1]}."),
         "Training data": (f"The judged fit saw {{rows_train}} earlier sales; the released fit saw both, {facts.rows:,} in all.",
-                          f"What they are says the data card, `{DATA_CARD}`.",
+                          f"The data card, `{DATA_CARD}`, says what they are.",
                           Terms({"Checksum of the rows": f"`{facts.data_sha256}`"})),
         "Quantitative analyses": ("By one factor, with bootstrap intervals of the median error:", _slice_table(run),
                                   "By one or two columns, the worst groups that a search found:", _found_table(run)),

@@ -18,6 +18,7 @@ OPERATIONS = {
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "image": "build the OCI image of the bento, with its SBOM",
     "predict": "price each row of a CSV, parquet or JSON lines file",
+    "report": "write metrics/report.html, a report for people, from the last run",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",
     "summary": "show the metrics, the gate's verdict and the next commands",

@@ -1,45 +1,11 @@
-"""Read how the metrics went over the commits and releases, straight from git's objects: nothing is checked out.
+"""Read how the metrics went over the commits and releases, straight from git's objects: nothing is checked out."""
 
-A release is an annotated tag `NAME@VERSION`, a promotion one `NAME#ENVIRONMENT#NUMBER`; of each environment the tag with
-the highest number points at the champion (GTO's scheme, docs/decisions.md).
-"""
-
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from hearth.errors import Refusal
-from hearth.proofreading import is_number
-from hearth.scoring import KEYS
-from hearth.strict import loads
-
-SUBJECT_MAX = 100
-_VERSION = re.compile(r"[^@#]+@v?\d[^@#]*")
-_PROMOTION = re.compile(r"([^@#]+)#([^@#]+)#(\d+)")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Hold a commit: its hash, first line, day, metrics (None if it has none that can be read), why not, and its tags."""
-
-    commit: str
-    subject: str
-    day: str
-    metrics: Mapping[str, float] | None
-    fault: str = ""
-    tags: tuple[str, ...] = ()
-    champion_of: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class History:
-    """Hold the commits that touched the metrics or are released, oldest first, HEAD's hash, and what there is to say."""
-
-    entries: tuple[Entry, ...]
-    head: str
-    notes: tuple[str, ...]
+from hearth.timeline import SUBJECT_MAX, Entry, History, champions, is_mark, metrics_in, natural
 
 
 def history(folder: Path, file: Path) -> History:
@@ -56,12 +22,12 @@ def history(folder: Path, file: Path) -> History:
     except Refusal as refusal:
         return History((), "", (f"There is no history: {refusal}",))
     contents = _contents(folder, [f"{commit}:{prefix}{file.as_posix()}" for commit, _, _ in commits])
-    champions = _champions(tags)
+    best = champions(tags)
     entries = []
     for (commit, day, subject), content in zip(commits, contents, strict=True):
-        metrics, fault = _read(content)
-        marks = tuple(sorted((tag for tag, target in tags.items() if target == commit), key=_natural))
-        environments = tuple(sorted(name for name, tag in champions.items() if tags[tag] == commit))
+        metrics, fault = metrics_in(content)
+        marks = tuple(sorted((tag for tag, target in tags.items() if target == commit), key=natural))
+        environments = tuple(sorted(name for name, tag in best.items() if tags[tag] == commit))
         entries.append(Entry(commit, subject[:SUBJECT_MAX], day, metrics, fault, marks, environments))
     notes = []
     if _git(folder, "rev-parse", "--is-shallow-repository").strip() == "true":
@@ -76,7 +42,7 @@ def _tags(folder: Path) -> dict[str, str]:
     found = {}
     for line in _git(folder, "for-each-ref", f"--format={form}", "refs/tags").splitlines():
         name, kind, target, commit = line.split("\0")
-        if kind == "tag" and target == "commit" and (_VERSION.fullmatch(name) or _PROMOTION.fullmatch(name)):
+        if kind == "tag" and target == "commit" and is_mark(name):
             found[name] = commit
     return found
 
@@ -108,34 +74,6 @@ def _contents(folder: Path, names: Sequence[str]) -> list[bytes | None]:
         else:
             found.append(None)
     return found
-
-
-def _read(content: bytes | None) -> tuple[dict[str, float] | None, str]:
-    """Return the metrics in a file's content, and in words what is wrong with it."""
-    if content is None:
-        return None, "the file is missing"
-    try:
-        document = loads(content)
-    except ValueError as error:
-        return None, f"the file is broken: {error}"
-    if not isinstance(document, dict):
-        return None, "the file holds no metrics"
-    metrics = {key: float(document[key]) for key in KEYS if is_number(document.get(key))}
-    lacking = [key for key in KEYS if key not in metrics]
-    return metrics or None, f"no number for {', '.join(lacking)}" if lacking else ""
-
-
-def _champions(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return for each environment the promotion with the highest number."""
-    newest: dict[str, tuple[int, str]] = {}
-    for tag in sorted(tags):
-        if found := _PROMOTION.fullmatch(tag):
-            newest[found[2]] = max(newest.get(found[2], (-1, "")), (int(found[3]), tag))
-    return {environment: tag for environment, (_, tag) in newest.items()}
-
-
-def _natural(tag: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", tag)]
 
 
 def _git(folder: Path, *words: str) -> str:
