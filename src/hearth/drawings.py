@@ -44,7 +44,7 @@ def months(train: NDArray[np.datetime64], test: NDArray[np.datetime64], label: s
     counts = [np.array([np.sum(days.astype("datetime64[M]") == month) for month in every]) for days in (train, test)]
     top, base, step = 16.0, 168.0, WIDTH / len(every)
     height = Scale(0, float(max(1, (counts[0] + counts[1]).max())), 0, base - top)
-    parts, gap = [], math.ceil(34 / step)  # so many months to a label
+    parts, gap = [], _gap(step)
     for place, month in enumerate(every):
         left, wide, foot = place * step + 0.1 * step, 0.8 * step, base
         for count, kind in zip((counts[0][place], counts[1][place]), ("quiet", "tint"), strict=True):
@@ -53,9 +53,9 @@ def months(train: NDArray[np.datetime64], test: NDArray[np.datetime64], label: s
                 parts.append(f'<rect class="{kind}" {_at(x=left, y=foot, width=wide, height=height(float(count)))}/>')
         if place % gap == 0:
             name = month.item()
-            parts += [_text(f"{name:%b}", left + wide / 2, base + 15, "middle")]
+            parts.append(_text(f"{name:%b}", _inside(left + wide / 2), base + 15, "middle"))
             if place == 0 or name.month == 1 or gap > 1:
-                parts.append(_text(f"{name:%Y}", left + wide / 2, base + 29, "middle", "faint"))
+                parts.append(_text(f"{name:%Y}", _inside(left + wide / 2), base + 29, "middle", "faint"))
         if gap == 1:
             parts.append(
                 _text(f"{counts[0][place] + counts[1][place]:,}", left + wide / 2, foot - 4, "middle", "small")
@@ -99,17 +99,35 @@ def errors_by_place(
     parts = [f'<path class="dots" d="{dots}"/>']
     for (x, y), value, _ in map_cells(lat, long, error, box):
         parts.append(f'<path class="d{int(np.searchsorted(EDGES, value))}" d="{_hexagon(x, y, CELL)}"/>')
-    named: list[tuple[float, float]] = []
-    for name, y, x in towns:
-        if south <= y <= north and west <= x <= east:
-            crowded = any(abs(up(y) - v) < 14 and abs(across(x) - u) < 70 for u, v in named)
-            beside = (across(x) - 6, "end") if crowded else (across(x) + 6, "start")
-            parts += [
-                f'<circle class="town" {_at(cx=across(x), cy=up(y), r=2.6)}/>',
-                _text(name, beside[0], up(y) + 4, beside[1], "town"),
-            ]
-            named.append((across(x), up(y)))
+    seen = [(y, x) for _, y, x in towns if south <= y <= north and west <= x <= east]
+    parts += [f'<circle class="town" {_at(cx=across(x), cy=up(y), r=2.6)}/>' for y, x in seen]
+    parts += _labels([(name, across(x), up(y)) for name, y, x in towns if (y, x) in seen])
     return _svg(tall, label, parts)
+
+
+def _labels(points: Sequence[tuple[str, float, float]]) -> list[str]:
+    """Return a name beside each point, on the first side where it lies on no other; a point without room gets none."""
+    taken: list[tuple[float, float, float, float]] = []
+    found = []
+    for name, x, y in points:
+        wide = 8.0 * len(name)  # of bold letters, the widest
+        sides = (
+            (x + 6, y + 4, "start", x + 6),
+            (x - 6, y + 4, "end", x - 6 - wide),
+            (x, y - 8, "middle", x - wide / 2),
+            (x, y + 17, "middle", x - wide / 2),
+        )
+        for at, line, anchor, left in sides:
+            box = (left, left + wide, line - 12, line + 4)
+            if left >= 0 and box[1] <= WIDTH and not any(_meet(box, other) for other in taken):
+                taken.append(box)
+                found.append(_text(name, at, line, anchor, "town"))
+                break
+    return found
+
+
+def _meet(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def map_cells(
@@ -155,13 +173,13 @@ def steps(
 def bars(values: Sequence[float], names: Sequence[str], written: Callable[[float], str], label: str) -> str:
     """Draw values in order as bars, each with its name and, where there is room, its value."""
     step, base = WIDTH / len(values), 176.0
-    height, gap = Scale(0, max(*values, 1e-12), 0, base - 18), math.ceil(36 / step)
+    height, gap = Scale(0, max(*values, 1e-12), 0, base - 18), _gap(step)
     parts = []
     for place, (value, name) in enumerate(zip(values, names, strict=True)):
         left, wide = place * step + 0.12 * step, 0.76 * step
         parts.append(f'<rect class="tint" {_at(x=left, y=base - height(value), width=wide, height=height(value))}/>')
         if place % gap == 0:
-            parts += [_text(name, left + wide / 2, base + 16, "middle", "small")]
+            parts.append(_text(name, _inside(left + wide / 2), base + 16, "middle", "small"))
         if gap == 1:
             parts.append(_text(written(value), left + wide / 2, base - height(value) - 5, "middle", "small"))
     parts.append(f'<line class="axis" {_at(x1=0, x2=WIDTH, y1=base, y2=base)}/>')
@@ -263,6 +281,16 @@ def _hexagons(places: Floats, size: float) -> dict[tuple[float, float], NDArray[
 def _hexagon(x: float, y: float, size: float) -> str:
     across, half = math.sqrt(3) / 2 * size, size / 2
     return f"M{x:.1f} {y - size:.1f}l{across:.1f} {half:.1f}v{size:.1f}l{-across:.1f} {half:.1f}l{-across:.1f} {-half:.1f}v{-size:.1f}z"
+
+
+def _gap(step: float) -> int:
+    """Return to how many bars there is a name, where a bar and its gap are `step` wide."""
+    return 1 if step >= 36 else math.ceil(52 / step)
+
+
+def _inside(x: float) -> float:
+    """Return the middle of a short word that is to stand at x, moved so that it ends inside the picture."""
+    return min(max(x, 16.0), WIDTH - 16.0)
 
 
 def _money_ticks(low: float, high: float) -> list[float]:

@@ -14,6 +14,7 @@ from hearth.bento import NAME
 from hearth.cards import CardWords, run_of
 from hearth.errors import Refusal
 from hearth.evidence import Evidence
+from hearth.findings import Material, Step
 from hearth.gate import GateParams
 from hearth.history import history
 from hearth.params import section
@@ -35,7 +36,7 @@ from hearth.paths import (
     TRAIN,
 )  # fmt: skip
 from hearth.release import Release, open_release
-from hearth.report import Material, Step, report
+from hearth.report import report
 from hearth.slices import EvaluateParams
 from hearth.stages.collect import CollectParams
 from hearth.storage import read_bytes, read_folder, read_json, read_text, read_yaml, write_text
