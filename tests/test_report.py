@@ -203,7 +203,7 @@ def test_the_history_marks_gaps_releases_and_the_champion(page: str) -> None:
     said = text_of(material())
     assert "the file is broken: Expecting value" in said
     assert "no number for prb" in said
-    assert "champion of prod" in said
+    assert "5 commits changed the metrics or carry a release; the champion of prod is house-prices@v0.2.0." in said
     assert page.count('class="ring"') == 2 * 4
     assert page.count('class="gap"') == 1 * 4
     assert "1 without a figure." in said

@@ -22,8 +22,10 @@ import yaml
 from conftest import PROJECT, Remade, sample
 
 from hearth.bento import MODULES, free_port, served
+from hearth.cards import MODEL_CARD, MODEL_SECTIONS
 from hearth.errors import Refusal
 from hearth.journal import LOG_DIR, Entries
+from hearth.proofreading import faults
 from hearth.release import open_release
 from hearth.request import columns_of
 from hearth.storage import read_folder
@@ -88,6 +90,8 @@ def test_model_tells_what_is_served(remade: Remade, address: str) -> None:
     assert told["facts"]["data_sha256"] == manifest["facts"]["data_sha256"]
     assert told["metrics"] == metrics
     assert told["gate"]["passed"] is True
+    assert faults(told["card"], MODEL_SECTIONS, metrics, MODEL_CARD, "US dollar", whole=True) == []
+    assert manifest["model_version"] in told["card"]
 
 
 def test_a_day_beyond_the_horizon_is_priced_as_the_horizon_with_a_warning(address: str, house: dict[str, Any]) -> None:

@@ -176,8 +176,19 @@ def _history(m: Material) -> dict[str, Any]:
         "rows": rows,
         "names": list(SHORT.values()),
         "notes": notes,
-        "caption": f"{len(entries)} commits changed the metrics or are released." if entries else "",
+        "caption": _went_all(entries) if entries else "",
     }
+
+
+def _went_all(entries: Sequence[Entry]) -> str:
+    """Return in a sentence how many commits there are, and who is the champion of which environment."""
+    champions = [
+        f"the champion of {name} is {next((tag for tag in one.tags if '@' in tag), one.commit[:8])}"
+        for one in entries
+        for name in one.champion_of
+    ]
+    counted = f"{len(entries)} {'commit' if len(entries) == 1 else 'commits'} changed the metrics or carry a release"
+    return "; ".join([counted, *champions]) + "."
 
 
 def _metric(key: str, unit: str) -> Callable[[float], str]:
