@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve image test test-image check format docs bench lock clean
+.PHONY: help run serve report image test test-image check format docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -23,6 +23,10 @@ run: .venv/road.done ## set up, pull the sample, run the road, show the metrics
 
 serve: .venv/road.done ## serve the bento on 127.0.0.1:3000
 	@hearth serve
+
+report: .venv/road.done ## write metrics/report.html: how good the model is, for people
+	@[ -e models/predictions.parquet ] || $(MAKE) run || [ -e models/predictions.parquet ]  # also where the gate said no
+	@hearth report
 
 image: .venv/road.done ## build the OCI image of the bento; BASE=... takes another base image
 	@[ -e models/house_prices.bento ] || $(MAKE) run

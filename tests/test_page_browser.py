@@ -509,10 +509,27 @@ def test_the_line_is_copied(opened: Callable[..., Seen], address: str) -> None:
 
 def test_the_links_lead_to_the_card_and_the_docs(opened: Callable[..., Seen], address: str) -> None:
     seen = opened()
-    for path, kind in (("/model", "application/json"), ("/docs", "text/html"), ("/docs.json", "application/json")):
+    for path, kind in (
+        ("/card", "text/html"),
+        ("/model", "application/json"),
+        ("/docs", "text/html"),
+        ("/docs.json", "application/json"),
+    ):
         assert seen.page.locator(f'footer a[href="{path}"]').count() == 1
         with urllib.request.urlopen(f"{address}{path}", timeout=10) as answer:
             assert answer.headers["content-type"].startswith(kind)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_cards_are_readable_at_every_width(opened: Callable[..., Seen], address: str, size: str) -> None:
+    seen = opened(size, wait=False)
+    seen.page.goto(f"{address}/card")
+    assert seen.page.locator("article").count() == 2
+    assert seen.page.locator("article").first.get_by_role("heading", name="Ethical considerations").is_visible()
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    rows = seen.page.locator("article .table tr").all()
+    assert max(row.bounding_box()["height"] for row in rows) < 160  # cells are not squeezed to a letter a line
+    assert seen.complaints == []
 
 
 def test_another_teams_table_gets_a_page_that_works(browser: Browser) -> None:

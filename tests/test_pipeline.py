@@ -202,7 +202,8 @@ def test_nothing_runs_twice(remade: Remade) -> None:
 @pytest.mark.parametrize(
     ("path", "addition", "stale"),
     [
-        ("src/hearth/scoring.py", "# a remark\n", {"evaluate"}),
+        ("src/hearth/scoring.py", "# a remark\n", {"evaluate", "package"}),
+        ("data/cards.yaml", "# a remark\n", {"package"}),
         ("src/hearth/stages/profile.py", "# a remark\n", {"profile"}),
         ("src/hearth/features.py", "# a remark\n", {"train", "evaluate", "profile", "package"}),
         ("src/hearth/front.py", "# a remark\n", {"package"}),

@@ -9,7 +9,7 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
-DOORS = {"bento", "bento_entry", "cli", "comparing", "front", "impatience", "journal", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "revisions",
+DOORS = {"bento", "bento_entry", "cli", "comparing", "front", "history", "impatience", "journal", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "revisions",
          "service", "storage"}  # fmt: skip
 LIBRARIES = {
     "numpy",
@@ -27,6 +27,7 @@ LIBRARIES = {
     "lightgbm",
     "optuna",
     "cryptography",
+    "jinja2",
     "packaging",
 }
 PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",

@@ -22,8 +22,10 @@ import yaml
 from conftest import PROJECT, Remade, sample
 
 from hearth.bento import MODULES, free_port, served
+from hearth.cards import MODEL_CARD, MODEL_SECTIONS
 from hearth.errors import Refusal
 from hearth.journal import LOG_DIR, Entries
+from hearth.proofreading import faults
 from hearth.release import open_release
 from hearth.request import columns_of
 from hearth.storage import read_folder
@@ -88,6 +90,8 @@ def test_model_tells_what_is_served(remade: Remade, address: str) -> None:
     assert told["facts"]["data_sha256"] == manifest["facts"]["data_sha256"]
     assert told["metrics"] == metrics
     assert told["gate"]["passed"] is True
+    assert faults(told["card"], MODEL_SECTIONS, metrics, MODEL_CARD, "US dollar", whole=True) == []
+    assert manifest["model_version"] in told["card"]
 
 
 def test_a_day_beyond_the_horizon_is_priced_as_the_horizon_with_a_warning(address: str, house: dict[str, Any]) -> None:
@@ -218,7 +222,7 @@ def test_other_routes_and_methods_are_refused(address: str, method: str, path: s
 
 
 @pytest.mark.parametrize(
-    "path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/", "/page.css", "/page.js", "/page.svg"]
+    "path", ["/livez", "/readyz", "/metrics", "/docs.json", "/docs", "/", "/card", "/page.css", "/page.js", "/page.svg"]
 )
 def test_health_metrics_and_documents_answer(address: str, path: str) -> None:
     assert call(address, path, None, None, "GET")[0] == 200
@@ -462,10 +466,12 @@ def test_the_bento_holds_what_the_service_loads_and_no_pickle(remade: Remade, tm
     source = folder / "src"
     held = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
     model = {f"model/{name}" for name in ("manifest.json", "model.onnx", "contract.yaml", "known_sales.npy")}
-    page = {f"page/{name}" for name in ("index.html", "page.css", "page.js", "page.svg")}
+    page = {f"page/{name}" for name in ("index.html", "card.html", "page.css", "page.js", "page.svg")}
     assert held == {f"hearth/{name}.py" for name in MODULES} | model | page | {
         "service.py",
         "about.json",
+        "model_card.md",
+        "data_card.md",
         "requirements.txt",
         "bentofile.yaml",
     }

@@ -7,7 +7,13 @@ import pytest
 
 from hearth.static import HEADERS, Static
 
-FILES = {"index.html": b"<p>hello", "page.css": b"p{}", "page.js": b"1", "page.svg": b"<svg/>"}
+FILES = {
+    "index.html": b"<p>hello",
+    "card.html": b"<p>a card",
+    "page.css": b"p{}",
+    "page.js": b"1",
+    "page.svg": b"<svg/>",
+}
 
 
 def answer(path: str, method: str = "GET", **headers: str) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -27,6 +33,7 @@ def answer(path: str, method: str = "GET", **headers: str) -> tuple[int, dict[by
     ("path", "name", "kind"),
     [
         ("/", "index.html", b"text/html; charset=utf-8"),
+        ("/card", "card.html", b"text/html; charset=utf-8"),
         ("/page.css", "page.css", b"text/css; charset=utf-8"),
         ("/page.js", "page.js", b"text/javascript; charset=utf-8"),
         ("/page.svg", "page.svg", b"image/svg+xml"),
@@ -49,7 +56,9 @@ def test_nothing_inline_or_foreign_may_run() -> None:
 
 def test_other_paths_are_not_in_it() -> None:
     assert "/" in Static(FILES)
-    assert not [path for path in ("/index.html", "/../page.css", "/page", "", "//") if path in Static(FILES)]
+    assert not [
+        path for path in ("/index.html", "/card.html", "/../page.css", "/page", "", "//") if path in Static(FILES)
+    ]
 
 
 def test_head_has_the_head_and_no_body() -> None:

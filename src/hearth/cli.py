@@ -21,6 +21,7 @@ OPERATIONS = {
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
     "releases": "list what was released, the champion marked",
+    "report": "write metrics/report.html, a report for people, from the last run",
     "rollback": "make the release before the champion again",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",

@@ -46,7 +46,7 @@ def described(document: dict[str, Any], routes: Collection[str]) -> dict[str, An
     told = {"description": "The model that is served.", "content": {"application/json": {"schema": {"type": "object"}}}}
     found["paths"]["/model"] = {
         "get": {
-            "summary": "Return version, facts, files, metrics and the gate's verdict of the model.",
+            "summary": "Return version, facts, files, metrics, the gate's verdict and the card (Markdown) of the model.",
             "operationId": "model",
             "security": [{"token": []}, {}],
             "responses": {"200": told} | _refusals(401, 503),

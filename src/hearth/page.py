@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hearth.contract import Column, Contract
+from hearth.document import Document, html_of
 from hearth.explanation import groups, typical
 from hearth.release import Facts, Manifest, Range
 from hearth.request import requests_of
@@ -59,6 +60,15 @@ def page(template: str, contract: Contract, manifest: Manifest, rows: Columns, m
         facts=_script_json(_facts(contract, facts, rows, place)),
     )
     return told.encode()
+
+
+def card_page(template: str, contract: Contract, documents: Iterable[Document]) -> bytes:
+    """Return the page with the cards as HTML."""
+    told = {
+        "title": html.escape(contract.title),
+        "cards": "".join(f"<article>{html_of(one, 2)}</article>" for one in documents),
+    }
+    return Template(template).substitute(told).encode()
 
 
 def words(name: str) -> str:

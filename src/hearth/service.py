@@ -21,10 +21,10 @@ from hearth.journal import LOG_DIR, Journal
 from hearth.openapi import described
 from hearth.release import MANIFEST, open_release
 from hearth.static import Static
-from hearth.storage import read_bytes, read_folder, read_json
+from hearth.storage import read_bytes, read_folder, read_json, read_text
 from hearth.strict import parse
 
-ABOUT, PAGE = "about.json", "page"
+ABOUT, PAGE, CARD = "about.json", "page", "model_card.md"
 ROUTES = ("/predict", "/predict_batch", "/explain", "/feedback")
 TOKEN = "HEARTH_TOKEN"  # noqa: S105 -- the name of the variable, no token
 TOKEN_LENGTH_MIN = 16
@@ -189,7 +189,8 @@ def open_answers(folder: Path) -> Answers:
     _check_signature(files.get(MANIFEST, b""))
     release = open_release(files, model.name)
     # The commit cannot stand in the bento, whose hash the commit holds; who deploys it says it.
-    told = {"metrics": about["metrics"], "gate": about["gate"], "git_commit": os.environ.get("HEARTH_GIT_COMMIT")}
+    told = {"metrics": about["metrics"], "gate": about["gate"], "card": read_text(folder / CARD),
+            "git_commit": os.environ.get("HEARTH_GIT_COMMIT")}  # fmt: skip
     answers = Answers(release, parse(ServiceParams, about["service"], f"{ABOUT}: service"), told, about["typical"])
     for case in about["golden"]:
         answer = answers.predict(case["request"].encode())

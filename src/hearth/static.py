@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-INDEX = "index.html"  # it stands at /
+INDEX = "index.html"  # it stands at /, and other.html at /other
 KINDS = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -26,7 +26,7 @@ class Static:
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """Take files by name; a name without a known ending is an error of who made the bento."""
-        self._files = {f"/{'' if name == INDEX else name}": (KINDS[name.rsplit(".", 1)[-1]], content, _tag(content))
+        self._files = {f"/{'' if name == INDEX else name.removesuffix('.html')}": (KINDS[name.rsplit(".", 1)[-1]], content, _tag(content))
                        for name, content in files.items()}  # fmt: skip
 
     def __contains__(self, path: str) -> bool:

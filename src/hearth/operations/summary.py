@@ -8,6 +8,7 @@ from hearth.storage import read_json
 
 NEXT = (
     ("make serve", "serve the bento on 127.0.0.1:3000"),
+    ("make report", "write metrics/report.html: all of this in pictures and words"),
     ("source .venv/bin/activate", "then dvc and hearth are commands"),
     ("dvc repro", "rerun what changed"),
     ("dvc metrics diff main", "compare with the branch main"),

@@ -7,18 +7,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hearth.answering import Answers, ServiceParams
-from hearth.bento import MODULES, build, served
+from hearth.bento import MODULES, NAME, build, served
+from hearth.cards import CardWords, Run, checked, data_document, model_document, run_of
 from hearth.errors import Refusal
 from hearth.explanation import typical
-from hearth.page import page
+from hearth.page import card_page, page
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame
-from hearth.paths import BENTO, GATE, METRICS, MODEL, SERVE_LOCK, TEST, TRAIN
-from hearth.release import Release, open_release
+from hearth.paths import BENTO, CARDS, EVIDENCE, GATE, METRICS, MODEL, QUARANTINE, SERVE_LOCK, SLICES, TEST, TRAIN
+from hearth.release import open_release
 from hearth.request import requests_of
 from hearth.rules import Columns
 from hearth.stages import run
-from hearth.storage import read_bytes, read_folder, read_json, read_text, write_bytes
+from hearth.storage import read_bytes, read_folder, read_json, read_text, read_yaml, write_bytes
+from hearth.strict import parse
 
 GOLDEN_ROWS = 20
 COMPARED = ("price", "low", "high")
@@ -29,12 +31,16 @@ def main(
     model: Path = MODEL,
     gate: Path = GATE,
     metrics: Path = METRICS,
+    evidence: Path = EVIDENCE,
+    slices: Path = SLICES,
+    cards: Path = CARDS,
+    quarantine: Path = QUARANTINE,
     train: Path = TRAIN,
     test: Path = TEST,
     lock: Path = SERVE_LOCK,
     bento: Path = BENTO,
 ) -> None:
-    """Write the bento; refuse when the gate says no, or when the served answers are not the model's."""
+    """Write the bento; refuse when the gate says no, a card has a fault, or the served answers are not the model's."""
     verdict = read_json(gate)
     if not isinstance(verdict, dict) or verdict.get("passed") is not True:
         raise Refusal(
@@ -50,7 +56,11 @@ def main(
     files = {f"model/{name}": content for name, content in read_folder(model).items()}
     files |= {f"hearth/{name}.py": read_bytes(sources / f"{name}.py") for name in MODULES}
     files |= {"service.py": read_bytes(sources / "bento_entry.py"), "requirements.txt": read_bytes(lock)}
-    files |= {f"page/{name}": content for name, content in page_files(release, rows, about["metrics"]).items()}
+    days = columns_of(read_frame(test))[release.contract.time.name]
+    figures = (about["metrics"], read_json(evidence), read_text(slices), days, len(read_frame(quarantine)))
+    told, said = run_of(NAME, release, *figures), parse(CardWords, read_yaml(cards), str(cards))
+    files |= checked(said, told)
+    files |= {f"page/{name}": content for name, content in page_files(told, said, rows).items()}
     files["about.json"] = (json.dumps(about, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
     content = build(files, DESCRIPTION)
     check_answers(content, golden)
@@ -65,11 +75,14 @@ def _reasons(verdict: Any) -> str:
     return "; ".join(map(str, reasons)) if reasons else "it holds no verdict"
 
 
-def page_files(release: Release, rows: Columns, metrics: Any) -> dict[str, bytes]:
-    """Return the page for people by file name: made from the release and its rows, and what it refers to."""
+def page_files(run: Run, said: CardWords, rows: Columns) -> dict[str, bytes]:
+    """Return the page for people and the cards by file name, made from the release and its rows, and what they refer to."""
     assets = Path(__file__).resolve().parent.parent / "assets"
-    made = page(read_text(assets / "page.html"), release.contract, release.manifest, rows, metrics)
-    return {"index.html": made} | {name: read_bytes(assets / name) for name in ("page.css", "page.js", "page.svg")}
+    made = page(read_text(assets / "page.html"), run.contract, run.release.manifest, rows, run.metrics)
+    documents = (model_document(said.model, run), data_document(said.data, run))
+    cards = card_page(read_text(assets / "card.html"), run.contract, documents)
+    plain = {name: read_bytes(assets / name) for name in ("page.css", "page.js", "page.svg")}
+    return {"index.html": made, "card.html": cards} | plain
 
 
 def golden_cases(answers: Answers, test: Path) -> list[dict[str, Any]]:
