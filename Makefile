@@ -32,9 +32,10 @@ image: .venv/road.done ## build the OCI image of the bento; BASE=... takes anoth
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@hearth image $(if $(BASE),--base $(BASE))
 
+# Two workers, as CI's machine has two cores; a file stays with one of them, in the order of LONGEST in tests/conftest.py.
 test: .venv/dev.done ## run the whole test suite
 	@sh tests/system.sh
-	@python -m pytest
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-image: .venv/dev.done ## build, run and stop the real image with podman (some minutes), and hold deploy/ to its tools
 	@[ -e models/house_prices.bento ] || $(MAKE) run
