@@ -61,8 +61,7 @@ def compared(base: Revision, candidate: Revision) -> Comparison:
         )
     columns = columns_of(rows)
     chosen = [_fit(one, columns[time].min()) for one in (old, new)]
-    prices = {model.version: price(model, columns) for model in chosen}  # the same model is asked once
-    scored = [prices[model.version] for model in chosen]
+    scored = [price(model, columns) for model in chosen]  # each by its own code, even if the files are the same
     actual = columns[target]
     background = Background(columns_of(_frame(giver.revision, TRAIN)), giver.contract, recipe, params.baseline.area)
     for name, cut in params.slices.items():
@@ -108,6 +107,8 @@ def side(revision: Revision) -> Read:
         raise UnreadableError(f"{where(GATE)} holds no verdict; run its road anew.")
     contract = parse_contract(parsed_yaml(revision.read(CONTRACT), where(CONTRACT)), where(CONTRACT))
     params = parsed_yaml(revision.read(PARAMS), where(PARAMS))
+    if not isinstance(params, Mapping):
+        raise UnreadableError(f"{where(PARAMS)} holds no mapping; mend and commit it.")
     test, evaluated = _frame(revision, TEST), fit(revision, EVALUATED_MODEL)
     tested_from = np.datetime64(test[contract.time.name].min(), "D")
     if evaluated.as_of > tested_from:

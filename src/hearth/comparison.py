@@ -91,7 +91,10 @@ class Move(Strict):
 
 
 class DataChange(Strict):
-    """Hold what became of the rows, by their keys, and which columns moved more than chance would explain."""
+    """Hold what became of the rows, by their keys, and which columns moved more than chance would explain.
+
+    `other_columns` are those that only one side has, or that have another type on each; they are compared no further.
+    """
 
     base_rows: int
     candidate_rows: int
@@ -99,6 +102,7 @@ class DataChange(Strict):
     gone: int
     corrected: int
     corrected_columns: dict[str, int]
+    other_columns: dict[str, Pair]
     moved: Annotated[tuple[Move, ...], Listed]
 
 
@@ -210,20 +214,24 @@ def changed(base: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, 
 def data_change(base: pd.DataFrame, candidate: pd.DataFrame, contract: Contract, params: Bootstrap) -> DataChange:
     """Return what became of the rows of a table, and which of the contract's columns moved."""
     keys = contract.keys
-    shared = [name for name in candidate.columns if name in base.columns]
-    both = base[shared].merge(candidate[shared], on=keys, how="outer", suffixes=(" before", ""), indicator=True)
-    kept = both[both["_merge"] == "both"]
-    differs = pd.DataFrame({name: _unequal(kept[f"{name} before"], kept[name]) for name in shared if name not in keys})
+    types = [{str(name): str(kind) for name, kind in table.dtypes.items()} for table in (base, candidate)]
+    other = changed(*types)
+    shared = [name for name in candidate.columns if name not in other]
+    # Without the keys on both sides no row is known again.
+    kept = _kept(base[shared], candidate[shared], keys) if set(keys) <= set(shared) else pd.DataFrame()
+    held = [name for name in shared if name not in keys and name in kept]
+    differs = pd.DataFrame({name: _unequal(kept[f"{name} before"], kept[name]) for name in held}, dtype=bool)
     columns = [*contract.features, contract.target]
     moved = [_move(base[c.name], candidate[c.name], c.name, c.type == "category", params) for c in columns
              if c.name in shared]  # fmt: skip
     return DataChange(
         base_rows=len(base),
         candidate_rows=len(candidate),
-        added=int((both["_merge"] == "right_only").sum()),
-        gone=int((both["_merge"] == "left_only").sum()),
+        added=len(candidate) - len(kept),
+        gone=len(base) - len(kept),
         corrected=int(differs.any(axis=1).sum()),
         corrected_columns={str(name): int(count) for name, count in differs.sum().items() if count},
+        other_columns=other,
         moved=tuple(sorted((m for m in moved if m.distance > m.by_chance), key=lambda m: (-m.distance, m.column))),
     )
 
@@ -273,6 +281,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
+def _kept(base: pd.DataFrame, candidate: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the rows that both tables have, a row of the one beside at most one of the other."""
+    # Keys name one row in each side's own contract, not of need in the other's: what they name twice is told by order.
+    tables = [table.assign(**{"which of them": table.groupby(keys).cumcount()}) for table in (base, candidate)]
+    return tables[0].merge(tables[1], on=[*keys, "which of them"], suffixes=(" before", ""))
+
+
 def _unequal(before: pd.Series, after: pd.Series) -> NDArray[np.bool_]:
     one, other = before.astype(object), after.astype(object)
     return np.asarray((one != other).fillna(True).astype(bool) & ~(one.isna() & other.isna()), dtype=np.bool_)
@@ -295,7 +310,7 @@ def _of_numbers(before: pd.Series, after: pd.Series, params: Bootstrap) -> tuple
     numbers = [part.astype(float).to_numpy() for part in (before, after)]
     sizes = len(before) * len(after) / (len(before) + len(after))
     by_chance = float(stats.kstwobign.ppf(params.level) / np.sqrt(sizes))
-    return float(stats.ks_2samp(*numbers).statistic), by_chance
+    return float(stats.ks_2samp(*numbers, method="asymp").statistic), by_chance
 
 
 def _of_shares(before: pd.Series, after: pd.Series, params: Bootstrap) -> tuple[float, float]:

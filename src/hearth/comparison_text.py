@@ -50,21 +50,24 @@ def tables(found: Comparison) -> list[Table]:
     data = found.data
     corrected = ", ".join(f"{name} {count:,}" for name, count in data.corrected_columns.items())
     figures = [(name, *_figures(name, d), d.verdict) for name, d in found.differences.items()]
-    slices = [(f"{s.slice}: {s.group}", f"{s.rows:,}", *_figures("mdape", s.mdape)) for s in worse]
+    slices = [(f"{s.slice}: {s.group}", f"{s.rows:,}", name, *_figures(name, d)) for s in worse
+              for name, d in (("mdape", s.mdape), ("rmse_log", s.rmse_log)) if d.verdict == "worse"]  # fmt: skip
     params = [(key, _short(pair.base), _short(pair.candidate)) for key, pair in found.params.items()]
     metrics = [(key, _number(pair.base), _number(pair.candidate)) for key, pair in found.metrics.items()]
     gates = ["passed" if passed else "failed" for passed in (found.gates.base, found.gates.candidate)]
     rows = [("all", f"{data.base_rows:,}", f"{data.candidate_rows:,}"), ("added", "", f"{data.added:,}"),
             ("gone", "", f"{data.gone:,}"),
             ("corrected" + (f" ({corrected})" if corrected else ""), "", f"{data.corrected:,}")]  # fmt: skip
+    other = [(name, _short(pair.base), _short(pair.candidate)) for name, pair in data.other_columns.items()]
     moved = [(m.column, m.base, m.candidate, f"{m.distance:.3f}", f"{m.by_chance:.3f}") for m in data.moved]
     return [
         Table("On the same unseen sales", ("metric", old, new, "difference", level, "verdict"), figures),
-        Table("Slices that got worse (median error)", ("slice", "rows", old, new, "difference", level),
+        Table("Slices that got worse", ("slice", "rows", "metric", old, new, "difference", level),
               _first(slices), f"none of {len(found.slices)}"),
         Table("Params that differ", ("param", old, new), _first(params), "none"),
         Table("metrics.json, each on its own test sales", ("metric", old, new), [*metrics, ("gate", *gates)]),
         Table("Accepted sales", ("rows", old, new), rows),
+        Table("Columns that only one side has, or has in another type", ("column", old, new), _first(other), "none"),
         Table("Columns that moved more than by chance", ("column", old, new, "distance", "by chance"),
               _first(moved), "none"),
     ]  # fmt: skip
@@ -110,7 +113,7 @@ def _first(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _short(value: object) -> str:
-    text = "none" if value is None else str(value)
+    text = "none" if value is None else " ".join(str(value).split())
     return text if len(text) <= 40 else text[:37] + "..."
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +27,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import hearth
+from hearth.errors import Refusal
 from hearth.release import open_release
 assert Path(hearth.__file__).is_relative_to(Path.cwd()), hearth.__file__
 try:
@@ -58,9 +60,8 @@ def fit(revision: Revision, path: Path) -> Fit:
     files = revision.folder(path)
     try:
         manifest = loads(files["manifest.json"])
-        return Fit(
-            revision, path, str(manifest["model_version"]), np.datetime64(manifest["facts"]["as_of"], "D"), files
-        )
+        as_of = np.datetime64(date.fromisoformat(manifest["facts"]["as_of"]))
+        return Fit(revision, path, str(manifest["model_version"]), as_of, files)
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableError(
             f"{path}/manifest.json of {revision.name} is no manifest ({error!r}); run its road anew."
@@ -109,5 +110,7 @@ def _plain(rows: Columns) -> dict[str, NDArray[Any]]:
 
 
 def _reason(stderr: str) -> str:
-    lines = stderr.strip().splitlines() or ["it ended without a word"]
-    return lines[-1].removeprefix("refused: ")
+    """Return a refusal's own words, or the last line of what went wrong."""
+    if "refused: " in stderr:
+        return stderr.partition("refused: ")[2].strip()
+    return (stderr.strip().splitlines() or ["it ended without a word"])[-1]

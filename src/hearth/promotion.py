@@ -24,7 +24,7 @@ from hearth.releases import ARTIFACT, Release, ReleaseParams, judged
 from hearth.revisions import Commit, UnreadableError, git
 from hearth.scoring import scores
 from hearth.stages.package import check_answers
-from hearth.storage import parsed_json, parsed_yaml, read_bytes
+from hearth.storage import parsed_json, read_bytes
 
 LOCK_FILE = Path("dvc.lock")
 
@@ -61,19 +61,9 @@ def check_tree() -> None:
 
 def check_lock(commit: Commit) -> None:
     """Refuse a commit whose dvc.lock is not that of a whole run, or names outputs that are nowhere or damaged."""
-    stages, imported = commit.stages()
-    lock = parsed_yaml(commit.read(LOCK_FILE), f"{LOCK_FILE} of {commit.name}")
-    params = parsed_yaml(commit.read(PARAMS), f"{PARAMS} of {commit.name}")
-
-    def in_git(path: str) -> str | None:
-        if path in imported:
-            return imported[path]
-        files = commit.git_files(path)
-        return None if not files else md5(files[""]) if "" in files else folder_md5(files)
-
-    found = faults(stages, lock, params, in_git)
-    for stage in lock.get("stages", {}).values():
-        for out in stage.get("outs", ()):
+    found = lock_faults(commit)
+    for stage in (commit.values(LOCK_FILE).get("stages") or {}).values():
+        for out in stage.get("outs") or ():
             try:
                 whole = str(out.get("md5", ""))
                 commit.folder(Path(out["path"])) if whole.endswith(".dir") else commit.read(Path(out["path"]))
@@ -82,6 +72,19 @@ def check_lock(commit: Commit) -> None:
     if found:
         raise Refusal(f"the lock of {commit.name} is not complete:\n  " + "\n  ".join(found)
                       + "\nRun `dvc repro`, commit dvc.lock and metrics/, and promote that commit.")  # fmt: skip
+
+
+def lock_faults(commit: Commit) -> list[str]:
+    """Return in words where a commit's dvc.lock is not that of its dvc.yaml, its params and its files."""
+    stages, imported = commit.stages()
+
+    def in_git(path: str) -> str | None:
+        if path in imported:
+            return imported[path]
+        files = commit.git_files(path)
+        return None if not files else md5(files[""]) if "" in files else folder_md5(files)
+
+    return faults(stages, commit.values(LOCK_FILE), commit.values(PARAMS), in_git)
 
 
 def check_metrics(commit: Commit) -> Mapping[str, float]:

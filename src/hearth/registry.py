@@ -14,7 +14,7 @@ from hearth.paths import BENTO
 from hearth.releases import ARTIFACT, History, Release, Tag, history
 from hearth.revisions import Commit, git
 
-_FORMAT = "%(objecttype)%00%(refname:strip=2)%00%(*objectname)%00%(taggername)%00%(taggerdate:unix)%00%(contents)%01"
+_FORMAT = "%(objecttype)%00%(refname:strip=2)%00%(*objectname)%00%(taggername)%00%(taggerdate:unix)%00%(contents)%00"
 
 
 def releases(environment: str) -> History:
@@ -30,9 +30,9 @@ def tags() -> list[Tag]:
     """Return the artifact's annotated tags."""
     found = []
     listed = git("for-each-ref", f"--format={_FORMAT}", f"refs/tags/{ARTIFACT}@*", f"refs/tags/{ARTIFACT}#**")
-    for entry in listed.split("\x01"):
-        kind, name, commit, who, when, text = (entry.lstrip("\n").split("\x00") + [""] * 6)[:6]
-        if kind == "tag":
+    fields = listed.split("\x00")  # six of each tag; a message holds no NUL, but may hold anything else
+    for kind, name, commit, who, when, text in zip(*(fields[place::6] for place in range(6)), strict=False):
+        if kind.lstrip("\n") == "tag":
             found.append(Tag(name, commit, who, datetime.fromtimestamp(int(when)).astimezone(), text))
     return found
 
@@ -43,7 +43,8 @@ def write(new: Sequence[tuple[str, str, str]]) -> None:
     GTO orders tags by their time, so a new one is later than all there are, whatever the clock says.
     """
     try:
-        ident = git("var", "GIT_COMMITTER_IDENT").rsplit(" ", 2)[0]
+        # Without user.useConfigOnly git may make up a name from the account and the machine.
+        ident = git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT").rsplit(" ", 2)[0]
     except Refusal:
         raise WrongUseError(
             "git does not know who you are; `git config user.name` and `git config user.email` tell it."

@@ -106,10 +106,12 @@ class History:
         stack: list[Release] = []
         for event in self.events:
             known = [release.version for release in stack]
-            if event.release.version in known:
-                del stack[known.index(event.release.version) + 1 :]
-            else:
+            if event.release.version not in known:
                 stack.append(event.release)
+            elif event.action == "rollback":
+                del stack[known.index(event.release.version) + 1 :]
+            else:  # promoted anew, over what came after it
+                stack.append(stack.pop(known.index(event.release.version)))
         return stack[-2] if len(stack) > 1 else None
 
     @property
@@ -151,7 +153,8 @@ def history(tags: Sequence[Tag], environment: str) -> History:
         match = _LIVE.fullmatch(tag.name)
         if match and match[1] == environment and tag.commit in of_commit:
             known = evidence(tag.message)
-            release = versions.get(str(known.get("version")), of_commit[tag.commit])
+            named = versions.get(str(known.get("version")))
+            release = named if named and named.commit == tag.commit else of_commit[tag.commit]
             action: Literal["promote", "rollback"] = "rollback" if known.get("action") == "rollback" else "promote"
             reason = str(known.get("reason") or "")
             events.append(Event(int(match[2]), action, release, tag.who, tag.when, reason, known))
@@ -166,7 +169,7 @@ def message(title: str, lines: Sequence[str], known: Mapping[str, Any]) -> str:
 
 def evidence(text: str) -> dict[str, Any]:
     """Return the evidence in a tag's message; a tag that was made by other means has none."""
-    for line in reversed(text.splitlines()):
+    for line in reversed(text.split("\n")):  # splitlines would also split at U+2028, which JSON leaves as it is
         if line.startswith(EVIDENCE):
             try:
                 found = loads(line.removeprefix(EVIDENCE))

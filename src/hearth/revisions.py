@@ -4,7 +4,6 @@ Nothing is checked out and the work tree is left alone. What DVC tracks is held 
 itself would hand on an object that was damaged in its cache or on a remote.
 """
 
-import hashlib
 import io
 import subprocess
 import tarfile
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hearth.errors import Refusal, WrongUseError
-from hearth.locks import Stage
+from hearth.locks import Stage, folder_md5, md5
 from hearth.releases import version_tag
 from hearth.storage import read_bytes, read_folder
 
@@ -30,8 +29,9 @@ class UnreadableError(WrongUseError):
 
 
 def git(*words: str, text: str | None = None) -> str:
-    """Return what git prints; refuse with git's own words when it fails."""
-    done = subprocess.run(["git", *words], input=text, capture_output=True, text=True, check=False)  # noqa: S607
+    """Return what git prints; refuse with git's own words when it fails. Bytes that are no UTF-8 become marks of doubt."""
+    command = ["git", *words]
+    done = subprocess.run(command, input=text, capture_output=True, check=False, encoding="utf-8", errors="replace")
     if done.returncode:
         raise Refusal(f"git {' '.join(words[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()
@@ -71,14 +71,18 @@ class Commit:
 
     def folder(self, path: Path) -> dict[str, bytes]:
         """Return the files of a flat folder by name."""
-        if self._info(path)["type"] != "directory":
+        known = self._info(path)
+        if known["type"] != "directory":
             raise UnreadableError(f"{path} of {self.name} is a file, wanted a folder.")
         try:
             entries = self._files.ls(f"/{path}", detail=True)
         except Exception as error:
             raise self._unreadable(path, error) from None
         names = [Path(entry["name"]).name for entry in entries]
-        return {name: self._content(path / name, entry) for name, entry in zip(names, entries, strict=True)}
+        found = {name: self._content(path / name, entry) for name, entry in zip(names, entries, strict=True)}
+        if "md5" in known:
+            self._whole(path, folder_md5(found), known["md5"])
+        return found
 
     def sources(self) -> dict[str, bytes]:
         """Return the package's modules by path."""
@@ -91,13 +95,9 @@ class Commit:
 
     def stages(self) -> tuple[list[Stage], dict[str, str]]:
         """Return the stages that dvc.yaml declares, templates filled in, and the hashes of `.dvc` files by their outs."""
-        try:
-            found = list(self._repo.index.stages)
-        except Exception as error:
-            raise UnreadableError(f"dvc.yaml of {self.name} cannot be loaded by DVC ({_line(error)}).") from None
         declared: list[Stage] = []
         imported: dict[str, str] = {}
-        for stage in found:
+        for stage in self._repo.index.stages:
             if stage.cmd is None:
                 imported |= {out.fs_path.lstrip("/"): out.hash_info.value for out in stage.outs}
                 continue
@@ -119,6 +119,22 @@ class Commit:
                 for name, member in members.items()
             }
 
+    def values(self, path: Path) -> dict[str, Any]:
+        """Return the mapping in a YAML file as DVC reads it: by YAML 1.2, in which 1e-05 is a number."""
+        from dvc.utils.serialize import parse_yaml
+
+        try:
+            found = parse_yaml(self.read(path).decode(), str(path))
+            if not isinstance(found, dict):
+                raise ValueError("it holds no mapping")
+        except UnreadableError:
+            raise
+        except Exception as error:
+            raise UnreadableError(
+                f"{path} of {self.name} is not good YAML ({_line(error)}); mend and commit it."
+            ) from None
+        return found
+
     def md5(self, path: Path) -> str:
         """Return DVC's name of a file's content."""
         return str(self._info(path)["md5"])
@@ -132,9 +148,14 @@ class Commit:
         from dvc.repo import Repo
 
         try:
-            return Repo(".", rev=self.commit)
+            found = Repo(".", rev=self.commit)
+            list(found.index.stages)  # reads dvc.yaml, dvc.lock and the .dvc files, and says which of them is broken
         except Exception as error:
-            raise UnreadableError(f"{self.name} cannot be loaded by DVC ({_line(error)}).") from None
+            raise UnreadableError(
+                f"{self.name} ({self.commit[:7]}) cannot be loaded by DVC ({_line(error)}); mend and commit it, or name "
+                "a commit in which it is whole."
+            ) from None
+        return found
 
     def _info(self, path: Path) -> dict[str, Any]:
         try:
@@ -149,17 +170,20 @@ class Commit:
         except Exception as error:
             raise self._unreadable(path, error) from None
 
+    def _whole(self, path: Path, found: str, wanted: str) -> None:
+        if found != wanted:
+            raise UnreadableError(
+                f"{path} of {self.name} has the md5 {found} in DVC's cache or remote, wanted {wanted}; it is damaged. "
+                "Delete that object, then `dvc fetch` or `dvc repro` it anew."
+            )
+
     def _content(self, path: Path, known: dict[str, Any]) -> bytes:
         try:
             content = bytes(self._files.open(f"/{path}", "rb").read())
         except Exception as error:
             raise self._unreadable(path, error) from None
-        wanted = known.get("md5")
-        if wanted and (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != wanted:
-            raise UnreadableError(
-                f"{path} of {self.name} has the md5 {found} in DVC's cache or remote, wanted {wanted}; it is damaged. "
-                "Delete that object, then `dvc fetch` or `dvc repro` it anew."
-            )
+        if "md5" in known:
+            self._whole(path, md5(content), known["md5"])
         return content
 
     def _unreadable(self, path: Path, error: Exception) -> UnreadableError:

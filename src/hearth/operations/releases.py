@@ -43,7 +43,7 @@ def _row(event: Event, champion: bool) -> tuple[str, ...]:
         event.who,
         {"promote": "promoted", "rollback": "rolled back to"}[event.action],
         "" if error is None else f"{error:.2%}",
-        event.reason,
+        " ".join(event.reason.split()),  # on one line
     )
 
 
