@@ -21,7 +21,7 @@ def page(found: Comparison, template: str, style: str) -> str:
     ]
     return environment.from_string(template).render(
         style=style, title=f"{found.base.name} → {found.candidate.name}", verdict=verdict(found),
-        introduction=introduction(found), pictures=_pictures(found), tables=told,
+        introduction=introduction(found), level=f"{found.level:.0%}", pictures=_pictures(found), tables=told,
     )  # fmt: skip
 
 

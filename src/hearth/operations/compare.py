@@ -11,7 +11,9 @@ from hearth.comparing import compared
 from hearth.comparison_text import markdown, terminal
 from hearth.errors import Refusal, WrongUseError
 from hearth.revisions import WORKSPACE, revision
-from hearth.storage import write_text
+from hearth.storage import read_text, write_text
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         from hearth.comparison_page import page
 
-        write_text(options.html, page(found))
+        write_text(
+            options.html, page(found, read_text(TEMPLATES / "comparison.html"), read_text(TEMPLATES / "style.css"))
+        )
     print(found.model_dump_json(indent=2) if options.json else markdown(found) if options.markdown else terminal(found))
     return 0
