@@ -89,9 +89,12 @@ def one_at_a_time(what: str) -> Iterator[None]:
 
 
 def publish(names: Sequence[str]) -> None:
-    """Push tags to git's remote origin, all or none; where it has others of these names, take ours away and say so."""
+    """Push new tags to git's remote origin, all or none; where it has others of these names, take ours away and say so.
+
+    The older ones go along, which may not have been pushed: a champion without its version would be none to the others.
+    """
     try:
-        git("push", "--quiet", "--atomic", "origin", *(f"refs/tags/{name}" for name in names))
+        git("push", "--quiet", "--atomic", "origin", *(f"refs/tags/{tag.name}" for tag in tags()))
     except Refusal as refusal:
         git("tag", "--delete", *names)
         raise Refusal(f"origin did not take {', '.join(names)}, so nothing was released: someone else was first, or it cannot be "
