@@ -10,6 +10,7 @@ from test_comparison_text import SAME, comparison, part
 
 from hearth.comparison import Comparison, Difference
 from hearth.errors import Refusal
+from hearth.margins import judged
 from hearth.operations.releases import _row
 from hearth.releases import (
     EVIDENCE,
@@ -18,7 +19,6 @@ from hearth.releases import (
     Tag,
     evidence,
     history,
-    judged,
     live_tag,
     message,
     version_tag,

@@ -16,11 +16,12 @@ from hearth.comparing import compared, side
 from hearth.comparison import Comparison
 from hearth.errors import Refusal
 from hearth.locks import faults, folder_md5, md5
+from hearth.margins import judged
 from hearth.parquet import columns_of
 from hearth.paths import BENTO, GATE, METRICS, MODEL, PARAMS, SIGNATURE
 from hearth.pricing import price
 from hearth.release import MANIFEST
-from hearth.releases import ARTIFACT, Release, ReleaseParams, judged
+from hearth.releases import ARTIFACT, Release, ReleaseParams
 from hearth.revisions import Commit, UnreadableError, git
 from hearth.scoring import scores
 from hearth.stages.package import check_answers

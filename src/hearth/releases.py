@@ -1,4 +1,4 @@
-"""Know the releases: git's annotated tags in GTO's scheme, what is live, and what a promotion may not be worse in.
+"""Know the releases: git's annotated tags in GTO's scheme, and what is live.
 
 `house-prices@v0.2.0` registers a version of a commit; `house-prices#prod#3` makes the version of its commit the champion of
 the environment, the highest number counts. A version without a promotion is no release: promote writes it first, and may
@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hearth.comparison import Comparison, Difference
 from hearth.strict import Strict, loads
 
 ARTIFACT = "house-prices"
@@ -177,32 +176,3 @@ def evidence(text: str) -> dict[str, Any]:
                 return {}
             return found if isinstance(found, dict) else {}
     return {}
-
-
-def judged(found: Comparison, params: ReleaseParams) -> tuple[list[str], list[str]]:
-    """Return the hard reasons against a candidate, and the doubts that a person may override with a reason.
-
-    It is hard that the whole interval of a difference lies beyond its margin: the candidate is provably worse than is
-    allowed. It is a doubt that a part of it does.
-    """
-    hard: list[str] = []
-    doubts: list[str] = []
-    for name, difference in found.differences.items():
-        _sort(name, difference, getattr(params.margins, name), hard, doubts)
-    for part in found.slices:
-        if part.rows >= params.slice_rows_min:
-            for name in ("mdape", "rmse_log"):
-                where = f"{name} of slice {part.slice} {part.group} ({part.rows:,} sales)"
-                _sort(where, getattr(part, name), getattr(params.slice_margins, name), hard, doubts)
-    return hard, doubts
-
-
-def _sort(what: str, found: Difference, margin: float, hard: list[str], doubts: list[str]) -> None:
-    low, high = found.worse_by
-    if high <= margin:
-        return
-    figures = f"{found.base:.4f} became {found.candidate:.4f}"
-    if low > margin:
-        hard.append(f"{what} is worse by {low:.4f} to {high:.4f}, allowed is {margin:g}: {figures}")
-    else:
-        doubts.append(f"{what} may be worse by up to {high:.4f}, allowed is {margin:g}: {figures}")

@@ -30,7 +30,7 @@ from hearth.promotion import (
 from hearth.registry import one_at_a_time, publish, releases, write
 from hearth.release import MANIFEST
 from hearth.releases import ARTIFACT, History, ReleaseParams, live_tag, message, version_tag
-from hearth.revisions import Commit, UnreadableError, revision
+from hearth.revisions import Commit, UnreadableError, git, revision
 
 STEPS = 6
 
@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
             raise Refusal(
                 f"{options.revision} is the champion already, {known.champion.version}; there is nothing to promote."
             )
+        _check_names(known, candidate)
         remote = default_remote()
         step(f"is the lock of {candidate.name} whole?", 1)
         check_lock(candidate)
@@ -76,6 +77,16 @@ def run(options: argparse.Namespace) -> int:
     )
     print("`hearth serve` serves it" + ("" if options.push else "; `git push --follow-tags` tells the others"))
     return 0
+
+
+def _check_names(known: History, candidate: Commit) -> None:
+    """Refuse at once what `write` would refuse at the end: a tag of this name that is no release of ours."""
+    number = known.events[-1].number + 1 if known.events else 1
+    wanted = [live_tag(known.environment, number)]
+    wanted += [] if known.registered(candidate.commit) else [version_tag(known.next_version)]
+    if taken := git("tag", "--list", *wanted):
+        raise Refusal(f"the tag {', '.join(taken.splitlines())} exists already and is none that `hearth promote` made, so nothing "
+                      "was released; look at it with `git show`, and delete or rename it.")  # fmt: skip
 
 
 def _against_champion(
