@@ -259,8 +259,13 @@ def _metric_table(run: Run) -> Table:
     for key in MEASURES:
         interval = span(key, run.intervals[key], run.unit) if key in run.intervals else "–"
         measure = MEASURES[key]
-        rows.append((f"`{key}`", measure.name, shown(key, run.metrics[key], run.unit), interval, measure.meaning))
-    return Table(("key", "measure", "value", "bootstrap interval", "what it says"), tuple(rows))
+        told = f"{_capital(measure.name)}. {measure.meaning}"
+        rows.append((f"`{key}`", shown(key, run.metrics[key], run.unit), interval, told))
+    return Table(("key", "value", "bootstrap interval", "what it says"), tuple(rows))
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _slice_table(run: Run) -> Table:

@@ -73,7 +73,7 @@ def _section_faults(body: str, wanted: Sequence[str], where: str) -> list[str]:
 
 def _text_faults(body: str, metrics: Mapping[str, object], where: str, unit: str, whole: bool) -> list[str]:
     """Return where a table's row or a sentence gives a metric another value, or the table of metrics lacks one."""
-    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*) \|", body, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", body, re.MULTILINE) if whole else []
     # A value in a sentence stands before its key: `8.1% (`mdape`)`.
     told = [(m[1], body[: m.start()].rsplit("\n", 1)[-1]) for m in re.finditer(r" \(`(\w+)`\)", body)]
     found = []
