@@ -78,14 +78,15 @@ def check_lock(commit: Commit) -> None:
 def lock_faults(commit: Commit) -> list[str]:
     """Return in words where a commit's dvc.lock is not that of its dvc.yaml, its params and its files."""
     stages, imported = commit.stages()
+    return faults(stages, commit.values(LOCK_FILE), commit.values(PARAMS), lambda path: in_git(commit, imported, path))
 
-    def in_git(path: str) -> str | None:
-        if path in imported:
-            return imported[path]
-        files = commit.git_files(path)
-        return None if not files else md5(files[""]) if "" in files else folder_md5(files)
 
-    return faults(stages, commit.values(LOCK_FILE), commit.values(PARAMS), in_git)
+def in_git(commit: Commit, imported: Mapping[str, str], path: str) -> str | None:
+    """Return DVC's name of what git has at a path: a file, a folder, or the hash in a `.dvc` file; None if it has nothing."""
+    if path in imported:
+        return imported[path]
+    files = commit.git_files(path)
+    return None if not files else md5(files[""]) if "" in files else folder_md5(files)
 
 
 def check_metrics(commit: Commit) -> Mapping[str, float]:

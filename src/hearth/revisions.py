@@ -145,10 +145,14 @@ class Commit:
 
     @cached_property
     def _repo(self) -> Any:
+        from dvc.config import Config
         from dvc.repo import Repo
 
         try:
-            found = Repo(".", rev=self.commit)
+            # Remotes are those of the work tree: seen from a commit, a relative path would begin at the root of the disk,
+            # and what config.local adds, such as a key, would be missing.
+            here = Config.from_cwd()
+            found = Repo(".", rev=self.commit, config={"core": here["core"], "remote": here["remote"]})
             list(found.index.stages)  # reads dvc.yaml, dvc.lock and the .dvc files, and says which of them is broken
         except Exception as error:
             raise UnreadableError(
@@ -179,7 +183,8 @@ class Commit:
 
     def _content(self, path: Path, known: dict[str, Any]) -> bytes:
         try:
-            content = bytes(self._files.open(f"/{path}", "rb").read())
+            with self._files.open(f"/{path}", "rb") as file:
+                content = bytes(file.read())
         except Exception as error:
             raise self._unreadable(path, error) from None
         if "md5" in known:
