@@ -114,7 +114,7 @@ def test_releases_and_rollbacks_from_one_end_to_the_other(
     assert [one["version"] for one in shown for stage in one["stages"] if stage["is_active"]] == [A]
     table = hearth(project, "releases").splitlines()
     assert len(table) == 4
-    assert re.match(rf"\*  {A}  .* test  rolled back to +[\d.]+%  worse on what was paid$", table[1])
+    assert re.match(rf"\*  {A}  .* test  rolled back to +[\d.]+% +worse on what was paid$", table[1])
     the_bento_is_lost(project, origin)
 
 

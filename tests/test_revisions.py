@@ -88,7 +88,7 @@ def test_what_is_in_neither_is_refused_with_the_file_the_revision_and_the_next_s
     assert said.startswith(f"{BENTO} of main (")
     assert "neither in DVC's cache nor on a remote" in said
     assert "`dvc push`" in said
-    assert "git worktree add" in said
+    assert "sh tools/road_of.sh" in said
     assert refused(lambda: known.folder(MODEL)).startswith(f"{MODEL} of main (")
     assert known.read(PARAMS), "what git has is still there"
 

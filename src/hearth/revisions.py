@@ -64,6 +64,7 @@ class Commit:
 
     def read(self, path: Path) -> bytes:
         """Return a file's content, from git, DVC's cache or its remote."""
+        _ = self._repo  # a commit that DVC cannot load is refused as a whole
         # Not through DVC where git has it: its file system for git gave half of a file once, on a busy machine.
         if "" in (kept := self.git_files(str(path))):
             return kept[""]
