@@ -13,8 +13,10 @@ from samples import service_limits
 
 from hearth.answering import Answers
 from hearth.features import compute
+from hearth.operations.report import gathered
 from hearth.paths import MODEL
 from hearth.release import open_release
+from hearth.report import report
 from hearth.stages import collect, evaluate, package, prepare, profile, train, validate
 from hearth.storage import read_folder
 
@@ -107,6 +109,7 @@ def bikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     Path("data").mkdir()
     Path("data/contract.yaml").write_text(yaml.safe_dump(CONTRACT, sort_keys=False))
+    Path("data/cards.yaml").write_bytes((PROJECT / "data/cards.yaml").read_bytes())
     table().to_parquet("bikes.parquet", index=False)
     return tmp_path
 
@@ -181,3 +184,10 @@ def test_package_boots_a_bento_of_another_table(bikes: Path, monkeypatch: pytest
     for stage in (collect, validate, prepare, train, evaluate, package):
         stage.main()
     assert Path("models/house_prices.bento").stat().st_size > 10_000
+    Path("dvc.lock").write_text("stages: {}\n")
+    said = report((PROJECT / "src/hearth/templates/report.html").read_text(), gathered())
+    assert "May it be released?" in said
+    assert "There is no history: not a git repository" in said
+    assert "priced too low" not in said  # no place, no map
+    assert "$" not in said.split("</style>")[1]
+    assert "€" in said
