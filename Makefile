@@ -32,9 +32,10 @@ image: .venv/road.done ## build the OCI image of the bento; BASE=... takes anoth
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@hearth image $(if $(BASE),--base $(BASE))
 
+# Two workers, as CI's machine has two cores; a file stays with one of them, in the order of LONGEST in tests/conftest.py.
 test: .venv/dev.done ## run the whole test suite
 	@sh tests/system.sh
-	@python -m pytest
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-image: .venv/dev.done ## build, run and stop the real image with podman (some minutes), and hold deploy/ to its tools
 	@[ -e models/house_prices.bento ] || $(MAKE) run
@@ -76,6 +77,7 @@ clean: ## remove the venv and the caches; data and models stay
 	@echo "installing requirements.lock (a minute or two, once)"
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@python tools/plots_page.py
 	@touch $@
 
 .venv/dev.done: requirements-dev.lock .venv/road.done

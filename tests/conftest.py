@@ -1,5 +1,6 @@
 """Give tests a project of their own: the whole road remade elsewhere, or a folder with a small table."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -19,6 +20,17 @@ from hearth.journal import LOG_DIR
 PROJECT = Path(__file__).resolve().parent.parent
 STAGES = ("collect", "validate", "prepare", "train", "evaluate", "profile", "package")
 
+# The files that take longest, in the order in which `make test` hands them to its workers: the road is made by the first,
+# those up to `leakage` need none meanwhile, and the many short ones come last, to fill what is left.
+LONGEST = ("pipeline", "other_table", "model", "predict", "tuning", "leakage", "page_browser", "abuse", "service", "package",
+           "bad_input", "cli", "plotdata_charts", "gate_proofs")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; the order in a file stays."""
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 @dataclass(frozen=True)
 class Checkout:
@@ -37,6 +49,18 @@ class Checkout:
         return done
 
 
+def checkout_at(target: Path, **environment: str) -> Checkout:
+    """Return the copy of the project that is, or will be, at `target`."""
+    own = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(target / "src"),
+        "DVC_SITE_CACHE_DIR": str(target.parent / f"{target.name}-site-cache"),
+        "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost",
+        "GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@localhost",
+    }  # fmt: skip
+    return Checkout(target, dict(os.environ) | own | environment)
+
+
 def copy_project(target: Path, **environment: str) -> Checkout:
     """Clone the project and lay its uncommitted changes over the clone, so that tests see what is being worked on."""
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", PROJECT, target], check=True)
@@ -49,14 +73,7 @@ def copy_project(target: Path, **environment: str) -> Checkout:
         if (PROJECT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, target / name)
-    own = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(target / "src"),
-        "DVC_SITE_CACHE_DIR": str(target.parent / f"{target.name}-site-cache"),
-        "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost",
-        "GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@localhost",
-    }  # fmt: skip
-    checkout = Checkout(target, dict(os.environ) | own | environment)
+    checkout = checkout_at(target, **environment)
     if checkout.run("git", "status", "--porcelain").stdout:
         checkout.run("git", "add", "--all")
         checkout.run("git", "commit", "--quiet", "--message", "what is being worked on")
@@ -65,28 +82,43 @@ def copy_project(target: Path, **environment: str) -> Checkout:
 
 @dataclass(frozen=True)
 class Remade:
-    """Be a copy in which the whole road ran, and the folder with what each stage opened."""
+    """Be a copy in which the whole road ran, the folder with what each stage opened, and a copy of that copy.
+
+    The workers of pytest-xdist share all of it. Nobody changes `checkout`; only tests/test_pipeline.py, which one worker
+    runs, changes `spare`.
+    """
 
     checkout: Checkout
     audit: Path
+    spare: Checkout
 
 
 @pytest.fixture(scope="session")
 def remade(tmp_path_factory: pytest.TempPathFactory) -> Remade:
     """Run the whole road from a clone, under another path, hash seed, time zone, locale and thread count."""
-    folder = tmp_path_factory.mktemp("remade")
-    audit = folder / "audit"
-    audit.mkdir()
-    root = folder / "ein Ort, weit über dem Fluß"
-    checkout = copy_project(root, PYTHONHASHSEED="7", TZ="Asia/Kathmandu", OMP_NUM_THREADS="1", LC_ALL="C")
-    watched = {
-        "HEARTH_AUDIT": str(audit),
-        "HEARTH_AUDIT_ROOT": str(root),
-        "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root / 'tests' / 'audit'}",
-    }
-    checkout.run("dvc", "pull", "data/source/house_sales.parquet.dvc")
-    checkout.run("dvc", "repro", **watched)
-    return Remade(checkout, audit)
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "remade"
+    where = {"PYTHONHASHSEED": "7", "TZ": "Asia/Kathmandu", "OMP_NUM_THREADS": "1", "LC_ALL": "C"}
+    first, second = (folder / name / "ein Ort, weit über dem Fluß" for name in ("first", "second"))
+    audit, made = folder / "audit", folder / "made"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes it; the others wait here
+        if not made.exists():
+            if audit.exists():
+                pytest.fail("the road could not be remade; another worker's first error says why")
+            audit.mkdir()
+            checkout = copy_project(first, **where)
+            watched = {
+                "HEARTH_AUDIT": str(audit),
+                "HEARTH_AUDIT_ROOT": str(first),
+                "PYTHONPATH": f"{first / 'src'}{os.pathsep}{first / 'tests' / 'audit'}",
+            }
+            checkout.run("dvc", "pull", "data/source/house_sales.parquet.dvc")
+            checkout.run("dvc", "repro", **watched)
+            shutil.copytree(first, second, symlinks=True)
+            made.touch()
+    return Remade(checkout_at(first, **where), audit, checkout_at(second, **where))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from hearth.strict import parse
 from hearth.timeline import Entry, History
 
 TEMPLATE = (PROJECT / "src/hearth/templates/report.html").read_text()
+STYLE = (PROJECT / "src/hearth/templates/style.css").read_text()
 IMPORTANCE = pd.DataFrame({"columns": ["zipcode + lat + long", "grade", "date"], "rise": [0.3, 0.1, -0.001], "spread": [0.01, 0.02, 0.001]})  # fmt: skip
 
 

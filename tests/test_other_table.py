@@ -2,6 +2,9 @@
 
 import datetime
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from conftest import PROJECT
 from samples import service_limits
 
 from hearth.answering import Answers
-from hearth.features import compute
+from hearth.features import DERIVED, Derived, FeatureParams, compute
 from hearth.operations.report import gathered
 from hearth.paths import MODEL
 from hearth.release import open_release
@@ -78,15 +81,23 @@ def table(rows: int = 1500) -> pd.DataFrame:
     })  # fmt: skip
 
 
-@pytest.fixture
-def bikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from hearth import features
+def bike_days(sold: np.ndarray, recipe: FeatureParams) -> np.ndarray:
+    return (sold - np.datetime64(recipe.day_zero)).astype(np.float64)
 
-    def bike_days(sold: np.ndarray, recipe: features.FeatureParams) -> np.ndarray:
-        return (sold - np.datetime64(recipe.day_zero)).astype(np.float64)
 
-    monkeypatch.setitem(features.DERIVED, "bike_days", features.Derived(bike_days, ("sold",), True))
-    monkeypatch.chdir(tmp_path)
+@contextmanager
+def inside(folder: Path) -> Iterator[Path]:
+    """Change into a folder, where the bicycles' feature is known."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DERIVED, "bike_days", Derived(bike_days, ("sold",), True))
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def bikes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with the table of bicycles, its params and its contract; nobody changes it."""
+    folder = tmp_path_factory.mktemp("bikes")
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     evaluate = params["evaluate"] | CHANGES["evaluate"]
     evaluate["search"] |= {"rows_min": 20}
@@ -106,16 +117,33 @@ def bikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "slice_coverage_min": 0.6,
         "slice_coverage_max": 1.0,
     }
-    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    Path("data").mkdir()
-    Path("data/contract.yaml").write_text(yaml.safe_dump(CONTRACT, sort_keys=False))
-    Path("data/cards.yaml").write_bytes((PROJECT / "data/cards.yaml").read_bytes())
-    table().to_parquet("bikes.parquet", index=False)
-    return tmp_path
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (folder / "data").mkdir()
+    (folder / "data/contract.yaml").write_text(yaml.safe_dump(CONTRACT, sort_keys=False))
+    (folder / "data/cards.yaml").write_bytes((PROJECT / "data/cards.yaml").read_bytes())
+    table().to_parquet(folder / "bikes.parquet", index=False)
+    return folder
 
 
-def test_the_whole_road_and_the_answers_work_on_another_table(bikes: Path) -> None:
-    for stage in (collect, validate, prepare, train, evaluate, profile):
+@pytest.fixture(scope="module")
+def fitted(bikes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project in which the road ran up to the models; nobody changes it."""
+    folder = tmp_path_factory.mktemp("fitted") / "bikes"
+    with inside(shutil.copytree(bikes, folder)):
+        for stage in (collect, validate, prepare, train):
+            stage.main()
+    return folder
+
+
+@pytest.fixture
+def project(fitted: Path, tmp_path: Path) -> Iterator[Path]:
+    """Change into a copy of the project with the models."""
+    with inside(shutil.copytree(fitted, tmp_path / "bikes")) as folder:
+        yield folder
+
+
+def test_the_whole_road_and_the_answers_work_on_another_table(project: Path) -> None:
+    for stage in (evaluate, profile):
         stage.main()
     assert json.loads(Path("metrics/gate.json").read_text())["reasons"] == []
     assert not Path("metrics/plots/map.png").exists()
@@ -140,11 +168,9 @@ def test_the_whole_road_and_the_answers_work_on_another_table(bikes: Path) -> No
     assert cheaper["price"] < 0.8 * full["price"]
 
 
-def test_a_slice_that_the_table_cannot_give_is_refused_in_words(bikes: Path) -> None:
+def test_a_slice_that_the_table_cannot_give_is_refused_in_words(project: Path) -> None:
     from hearth.errors import Refusal
 
-    for stage in (collect, validate, prepare, train):
-        stage.main()
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["evaluate"]["slices"]["age"] = {"derived": "age"}
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -154,13 +180,11 @@ def test_a_slice_that_the_table_cannot_give_is_refused_in_words(bikes: Path) -> 
         evaluate.main()
 
 
-def test_one_request_gets_the_features_of_its_table_row(bikes: Path) -> None:
+def test_one_request_gets_the_features_of_its_table_row(project: Path) -> None:
     """Empty cells, texts and days come out the same from a table and from a request."""
     from hearth.parquet import columns_of, read_frame
     from hearth.request import columns_of as of_requests
 
-    for stage in (collect, validate, prepare, train):
-        stage.main()
     release = open_release(read_folder(MODEL), "model")
     rows = read_frame(Path("data/prepared/test.parquet")).head(50)
     from_table = compute(columns_of(rows), release.contract, release.facts.recipe)
@@ -175,19 +199,26 @@ def test_one_request_gets_the_features_of_its_table_row(bikes: Path) -> None:
     assert from_table.tobytes() == from_requests.tobytes()
 
 
-def test_package_boots_a_bento_of_another_table(bikes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def page_of(template: str, style: str) -> str:
+    """Return the report on the workspace's run."""
+    folder = PROJECT / "src/hearth/templates"
+    return report((folder / template).read_text(), (folder / style).read_text(), gathered())
+
+
+def test_package_boots_a_bento_of_another_table(bikes: Path, tmp_path: Path) -> None:
     """With the features that the shipped code has, since the bento carries that code."""
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["features"]["derived"] = []
-    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    Path("requirements-serve.lock").write_bytes((PROJECT / "requirements-serve.lock").read_bytes())
-    for stage in (collect, validate, prepare, train, evaluate, package):
-        stage.main()
-    assert Path("models/house_prices.bento").stat().st_size > 10_000
-    Path("dvc.lock").write_text("stages: {}\n")
-    said = report((PROJECT / "src/hearth/templates/report.html").read_text(), gathered())
-    assert "May it be released?" in said
-    assert "There is no history: not a git repository" in said
-    assert "priced too low" not in said  # no place, no map
-    assert "$" not in said.split("</style>")[1]
-    assert "€" in said
+    with inside(shutil.copytree(bikes, tmp_path / "bikes")):
+        params = yaml.safe_load(Path("params.yaml").read_text())
+        params["features"]["derived"] = []
+        Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        Path("requirements-serve.lock").write_bytes((PROJECT / "requirements-serve.lock").read_bytes())
+        for stage in (collect, validate, prepare, train, evaluate, package):
+            stage.main()
+        assert Path("models/house_prices.bento").stat().st_size > 10_000
+        Path("dvc.lock").write_text("stages: {}\n")
+        said = page_of("report.html", "style.css")
+        assert "May it be released?" in said
+        assert "There is no history: not a git repository" in said
+        assert "priced too low" not in said  # no place, no map
+        assert "$" not in said.split("</style>")[1]
+        assert "€" in said

@@ -11,6 +11,7 @@ from samples import service_limits
 from hearth import bento
 from hearth.answering import Answers
 from hearth.errors import Refusal
+from hearth.operations import serve
 from hearth.paths import MODEL, TEST
 from hearth.release import open_release
 from hearth.stages import package
@@ -86,14 +87,15 @@ def test_a_bento_that_cannot_be_built_says_why() -> None:
         bento.build({"service.py": b"raise RuntimeError('spoilt')\n", "requirements.txt": b""}, "x")
 
 
-def test_serving_without_a_bento_says_what_to_do(tmp_path: Path) -> None:
+def test_serving_without_a_bento_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(Refusal, match="`make run` makes it"):
-        bento.serve_forever(tmp_path / "none.bento", "127.0.0.1", 3000, tmp_path)
+        serve.of_workspace()
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_a_bento_that_is_cut_off_is_not_served(inside: Path, tmp_path: Path, share: float) -> None:
     content = Path("models/house_prices.bento").read_bytes()
-    (tmp_path / "cut.bento").write_bytes(content[: int(share * len(content))])
+    cut = bento.Served("cut.bento", content[: int(share * len(content))])
     with pytest.raises(Refusal, match=r"cut\.bento is no whole bento .*`dvc checkout` brings back the last good one"):
-        bento.serve_forever(tmp_path / "cut.bento", "127.0.0.1", 3000, tmp_path)
+        bento.serve_forever(cut, "127.0.0.1", 3000, tmp_path, lambda: None)

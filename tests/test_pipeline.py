@@ -119,7 +119,7 @@ def test_arrow_opens_no_file_of_the_project_behind_the_audit(remade: Remade, tmp
     """Native code raises no audit event, so strace looks at the system calls of a stage that reads and writes parquet."""
     needs("strace")
     trace = tmp_path / "trace"
-    checkout = remade.checkout
+    checkout = remade.spare
     before = (checkout.root / "data/prepared/train.parquet").read_bytes()
     command = ("strace", "-f", "-e", "trace=open,openat,creat", "-e", "signal=none", "-o", str(trace))
     checkout.run(*command, sys.executable, "-m", "hearth.stages.prepare")
@@ -215,30 +215,27 @@ def test_nothing_runs_twice(remade: Remade) -> None:
     ],
 )
 def test_a_change_makes_stale_what_it_can_change(remade: Remade, path: str, addition: str, stale: set[str]) -> None:
-    file = remade.checkout.root / path
+    file = remade.spare.root / path
     before = file.read_bytes()
     try:
         file.write_bytes(before + addition.encode())
-        assert changed_stages(remade.checkout) == stale
+        assert changed_stages(remade.spare) == stale
     finally:
         file.write_bytes(before)
 
 
-def test_a_changed_number_shows_in_params_diff_and_metrics_diff(remade: Remade, tmp_path: Path) -> None:
-    """On a branch with one other param, native DVC names the param and shows what it did."""
+def test_changed_numbers_show_in_params_diff_and_metrics_diff(remade: Remade, tmp_path: Path) -> None:
+    """On a branch with fewer trees, native DVC names these params, no others, and shows what they did."""
     target = tmp_path / "branch"
-    shutil.copytree(remade.checkout.root, target, symlinks=True)
-    branch = Checkout(target, remade.checkout.environment | {"PYTHONPATH": str(target / "src")})
+    shutil.copytree(remade.spare.root, target, symlinks=True)
+    branch = Checkout(target, remade.spare.environment | {"PYTHONPATH": str(target / "src")})
     branch.run("git", "switch", "--quiet", "--create", "few-trees")
     text = (target / "params.yaml").read_text()
-    (target / "params.yaml").write_text(re.sub(r"\n      iterations: 500\b", "\n      iterations: 60", text))
+    (target / "params.yaml").write_text(re.sub(r"\n      iterations: \d+\b", "\n      iterations: 60", text))
     branch.run("dvc", "repro", "evaluate")
-    assert (
-        json.loads(branch.run("dvc", "params", "diff", "--json").stdout)["params.yaml"][
-            "model.members.mean.iterations"
-        ]["new"]
-        == 60
-    )
+    named = json.loads(branch.run("dvc", "params", "diff", "--json").stdout)["params.yaml"]
+    trees = ("members.mean", "members.median", "out_of_fold.trees")
+    assert {name: change["new"] for name, change in named.items()} == {f"model.{name}.iterations": 60 for name in trees}
     changes = json.loads(branch.run("dvc", "metrics", "diff", "--json").stdout)["metrics/metrics.json"]
     assert changes["rmse_log"]["diff"] > 0.001
     plots = json.loads(branch.run("dvc", "plots", "diff", "HEAD", "--json", "--out", str(tmp_path / "plots")).stdout)
@@ -249,7 +246,7 @@ def test_a_changed_number_shows_in_params_diff_and_metrics_diff(remade: Remade, 
 
 def test_a_refused_source_leaves_the_last_outputs_to_dvc_checkout(remade: Remade) -> None:
     """A truncated source stops the road with one sentence; one command brings all outputs back."""
-    checkout = remade.checkout
+    checkout = remade.spare
     source, raw = checkout.root / "data/source/house_sales.parquet", checkout.root / "data/raw/sales.parquet"
     before = raw.read_bytes()
     whole = source.read_bytes()
@@ -278,16 +275,16 @@ def test_a_stage_refuses_to_run_the_code_of_another_checkout(remade: Remade) -> 
 
 
 def test_make_run_on_a_made_road_ends_at_once_and_changes_nothing(remade: Remade) -> None:
-    (remade.checkout.root / ".venv").mkdir(exist_ok=True)
+    (remade.spare.root / ".venv").mkdir(exist_ok=True)
     environment = Path(sys.executable).parent.parent
     for name in ("road.done", "bin"):
-        link = remade.checkout.root / ".venv" / name
+        link = remade.spare.root / ".venv" / name
         if not link.exists():
             link.symlink_to(environment / name) if name == "bin" else link.touch()
-    done = remade.checkout.run("make", "run")
+    done = remade.spare.run("make", "run")
     assert "Running stage" not in done.stdout
     assert "gate: passed" in done.stdout
-    assert remade.checkout.run("git", "status", "--porcelain").stdout == ""
+    assert remade.spare.run("git", "status", "--porcelain").stdout == ""
 
 
 def test_dvc_changes_one_line_of_params_and_keeps_every_comment(tmp_path: Path) -> None:
@@ -303,9 +300,9 @@ def test_dvc_changes_one_line_of_params_and_keeps_every_comment(tmp_path: Path) 
 
 
 def test_what_is_pushed_to_the_embedded_remote_stays_out_of_git(remade: Remade) -> None:
-    run = remade.checkout.run
+    run = remade.spare.run
     run("dvc", "push", "--remote", "sample", "models/profile.json")
-    pushed = [path for path in (remade.checkout.root / "data/remote/files").rglob("*") if path.is_file()]
+    pushed = [path for path in (remade.spare.root / "data/remote/files").rglob("*") if path.is_file()]
     assert len(pushed) >= 2
     assert run("git", "status", "--porcelain").stdout == ""
     assert len(run("git", "ls-files", "data/remote/files").stdout.split()) == 1

@@ -39,6 +39,7 @@ def test_what_was_signed_passes() -> None:
         (CONTENT + b" ", SIGNATURE, PUBLIC), (CONTENT, SIGNATURE, new_key()[1]), (CONTENT, b"", PUBLIC), (CONTENT, b"%%%", PUBLIC),
         (CONTENT, base64.b64encode(b"x" * 64), PUBLIC), (CONTENT, SIGNATURE[:-4], PUBLIC), (b"", SIGNATURE, PUBLIC),
     ],
+    ids=["more content", "another key", "no signature", "no base64", "a signature by nobody", "a short signature", "no content"],
 )  # fmt: skip
 def test_anything_else_is_refused(content: bytes, signature: bytes, public: bytes) -> None:
     with pytest.raises(Refusal, match=r"^it is not signed with the key that it has to be signed with; do not serve it"):

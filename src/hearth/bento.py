@@ -18,8 +18,9 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,11 +28,13 @@ from tempfile import TemporaryDirectory
 
 from hearth.errors import Refusal
 from hearth.journal import LOG_DIR
+from hearth.signing import SIGNATURE
 from hearth.storage import read_bytes
 
 NAME = "house_prices"
 EPOCH = datetime(1980, 1, 1, tzinfo=UTC)  # the oldest day that every archive format can say
 STARTED_WITHIN_S = 60
+POLLED_EVERY_S = 1.0
 PORTS = range(20_000, 32_000)  # below those that systems give by themselves
 
 # The modules that the service loads; a test compares them with what it really loads.
@@ -138,34 +141,69 @@ def served(
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a .bento file; refuse one that is none, or is cut off, or would write outside the folder."""
-    content = read_bytes(archive)  # says what to do where there is none
+    unpack_content(read_bytes(archive), str(archive), folder)  # which says what to do where there is none
+
+
+def unpack_content(content: bytes, name: str, folder: Path) -> None:
+    """Unpack the content of a .bento file; `name` is what refusals call it."""
     try:
         with tarfile.open(fileobj=io.BytesIO(lzma.decompress(content))) as tar:
             tar.extractall(folder, filter="data")
     except (lzma.LZMAError, tarfile.TarError, EOFError) as error:
-        raise Refusal(f"{archive} is no whole bento ({error}); `dvc checkout` brings back the last good one.") from None
+        raise Refusal(f"{name} is no whole bento ({error}); `dvc checkout` brings back the last good one.") from None
 
 
-def serve_forever(archive: Path, host: str, port: int, log_folder: Path) -> int:
-    """Serve a .bento file in the foreground, its log on the terminal; return the server's exit status.
+@dataclass(frozen=True)
+class Served:
+    """Hold what is to be served: the content of a .bento file, what to call it, and its model's signature, if any."""
 
-    What people tell the service is kept in `log_folder`, unless the environment names another. The file is unpacked here
-    and not imported into a store first, which takes as long as half of a start.
+    name: str
+    content: bytes
+    signature: bytes | None = None
+
+
+def serve_forever(first: Served, host: str, port: int, log_folder: Path, newer: Callable[[], Served | None]) -> int:
+    """Serve a bento in the foreground, its log on the terminal; return the server's exit status.
+
+    `newer` is asked every second; what it returns takes the server's place, with the seconds of a start in between. What
+    people tell the service is kept in `log_folder`, unless the environment names another.
     """
+    serving: Served | None = first
+    status = 0
+    while serving:
+        status, serving = _serve(serving, host, port, log_folder, newer)
+    return status
+
+
+def _serve(
+    serving: Served, host: str, port: int, log_folder: Path, newer: Callable[[], Served | None]
+) -> tuple[int, Served | None]:
+    """Serve until the server ends or something newer is there; return its exit status and the newer one."""
     with TemporaryDirectory(prefix="hearth-serve-") as scratch:
         home, folder = Path(scratch, "home"), Path(scratch, "bento")
-        unpack(archive, folder)
+        # Unpacked here and not imported into a store first, which takes as long as half of a start.
+        unpack_content(serving.content, serving.name, folder)
         command = [sys.executable, "-m", "bentoml", "serve", str(folder), "--host", host, "--port", str(port)]
-        print(f"serving {archive} on http://{host}:{port} (Ctrl-C stops it)", flush=True)
-        environment = {LOG_DIR: str(log_folder.absolute())} | _environment(home)
+        print(f"serving {serving.name} on http://{host}:{port} (Ctrl-C stops it)", flush=True)
+        defaults = {LOG_DIR: str(log_folder.absolute())}
+        if serving.signature is not None:
+            defaults[SIGNATURE] = str(Path(scratch, "model.sig"))
+            Path(scratch, "model.sig").write_bytes(serving.signature)
+        environment = defaults | _environment(home)
         server = subprocess.Popen(command, env=environment, cwd=home, start_new_session=True)
         # Without these, SIGTERM would end this process and leave the server behind.
         signal.signal(signal.SIGTERM, lambda *_: os.killpg(server.pid, signal.SIGTERM))
         try:
-            return server.wait()
+            while True:
+                try:
+                    return server.wait(timeout=POLLED_EVERY_S), None
+                except subprocess.TimeoutExpired:
+                    if found := newer():
+                        return 0, found
         except KeyboardInterrupt:
+            return 0, None
+        finally:
             stop(server)
-            return 0
 
 
 def _wait(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -14,11 +14,15 @@ from hearth.errors import Refusal
 # Each names a module of hearth.operations with `arguments(parser)` and `run(options) -> exit status`.
 OPERATIONS = {
     "check": "hold params.yaml, the contract and the words of the cards to what the stages want",
+    "compare": "compare two revisions on sales that neither model was fitted on",
     "docs": "write docs/data.md and the tables of README.md from their sources",
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "image": "build the OCI image of the bento, with its SBOM",
     "predict": "price each row of a CSV, parquet or JSON lines file",
+    "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
+    "releases": "list what was released, the champion marked",
     "report": "write metrics/report.html, a report for people, from the last run",
+    "rollback": "make the release before the champion again",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",
     "summary": "show the metrics, the gate's verdict and the next commands",
@@ -44,7 +48,7 @@ def main(words: list[str] | None = None) -> int:
         return status
     except Refusal as refusal:
         print(f"error: {refusal}", file=sys.stderr)
-        return 1
+        return refusal.status
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

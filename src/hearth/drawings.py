@@ -267,6 +267,56 @@ def course(
     return _svg(150, label, [f'<path class="run" d="{line.strip()}"/>', *parts])
 
 
+def differences_drawn(
+    rows: Sequence[tuple[str, tuple[float, float], float, str]], written: Callable[[float], str], label: str
+) -> str:
+    """Draw differences (name, interval, value, verdict) one below the other, around the line of no difference."""
+    reach = max(1e-9, *(abs(end) for _, ends, value, _ in rows for end in (*ends, value)))
+    across = Scale(-1.05 * reach, 1.05 * reach, 10, WIDTH - 10)
+    tall = 34.0 if any(name for name, *_ in rows) else 22.0
+    foot = 8 + tall * len(rows)
+    parts = [f'<line class="axis" {_at(x1=across(0), x2=across(0), y1=4, y2=foot)}/>']
+    kinds = {"better": ("tint", "doubt"), "worse": ("warm", "warm-doubt"), "no evidence": ("edge", "quiet-doubt")}
+    for place, (name, (low, high), value, verdict) in enumerate(rows):
+        middle = 8 + tall * (place + 1) - 11
+        dot, line = kinds[verdict]
+        if name:
+            parts.append(_text(name, 10, middle - 9, "start", "small"))
+        parts += [f'<line class="{line}" {_at(x1=across(low), x2=across(high), y1=middle, y2=middle)}/>',
+                  f'<circle class="{dot}" {_at(cx=across(value), cy=middle, r=5)}/>']  # fmt: skip
+    for end, anchor in ((-reach, "start"), (reach, "end")):
+        parts.append(_text(written(end), across(end), foot + 14, anchor, "small"))
+    parts.append(_text("0", across(0), foot + 14, "middle", "small"))
+    return _svg(foot + 20, label, parts)
+
+
+def lines(
+    series: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], written: Callable[[float], str], label: str
+) -> str:
+    """Draw two series of values over the same places, the first dashed, each named at its end."""
+    known = [value for _, values in series for value in values]
+    up = Scale(0, 1.1 * max(known), 160, 24)
+    across = Scale(0, max(1, len(names) - 1), 40, WIDTH - 10)
+    parts = []
+    for share in (0.0, 0.5, 1.0):
+        tick = share * max(known)
+        parts += [f'<line class="{"grid" if share else "axis"}" {_at(x1=40, x2=WIDTH - 10, y1=up(tick), y2=up(tick))}/>',
+                  _text(written(tick), 34, up(tick) + 4, "end", "small")]  # fmt: skip
+    for (_, values), kind in zip(series, ("other", "run"), strict=True):
+        points = " ".join(f"{across(place):.1f},{up(value):.1f}" for place, value in enumerate(values))
+        parts.append(f'<polyline class="{kind}" points="{points}"/>')
+    for place in sorted({0, len(names) // 2, len(names) - 1}):
+        anchor = "start" if place == 0 else "end" if place == len(names) - 1 else "middle"
+        parts.append(_text(names[place], across(place), 178, anchor, "small"))
+    for place, ((name, _), kind) in enumerate(zip(series, ("other", "run"), strict=True)):
+        left = 40 + place * 190
+        parts += [
+            f'<line class="{kind}" {_at(x1=left, x2=left + 22, y1=10, y2=10)}/>',
+            _text(name[:24], left + 28, 14, "start", "small"),
+        ]
+    return _svg(184, label, parts)
+
+
 def _hexagons(places: Floats, size: float) -> dict[tuple[float, float], NDArray[np.int64]]:
     """Return the rows of places (n_rows, 2) in each hexagon of a grid, by its centre; `size` is centre to corner."""
     wide, tall = math.sqrt(3) * size, 1.5 * size

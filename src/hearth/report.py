@@ -35,13 +35,13 @@ COURSE = ("mdape", "rmse_log", "coverage", "bias")
 SHORT = {"mdape": "median error", "rmse_log": "log error", "coverage": "coverage", "bias": "bias"}
 
 
-def report(template: str, material: Material) -> str:
+def report(template: str, style: str, material: Material) -> str:
     """Return the report as one HTML file."""
     # What drawings.py and document.py return is marked safe in the template, since they escape; all else is escaped here.
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(template).render(sections(material)) + "\n"
+    return environment.from_string(template).render(style=style, **sections(material)) + "\n"
 
 
 def sections(m: Material) -> dict[str, Any]:

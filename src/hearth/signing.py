@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hearth.errors import Refusal
 
+# Each is the name of a file, in the environment of the service.
+PUBLIC_KEY, SIGNATURE = "HEARTH_PUBLIC_KEY", "HEARTH_SIGNATURE"
 WANTED = "an Ed25519 key in PEM, as `hearth sign --new-key` or `openssl genpkey -algorithm ed25519` makes"
 
 

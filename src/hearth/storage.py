@@ -42,8 +42,13 @@ def read_text(path: Path) -> str:
 
 def read_yaml(path: Path) -> Any:
     """Return the document in a YAML file; refuse broken YAML and a key that stands twice."""
+    return parsed_yaml(read_text(path), str(path))
+
+
+def parsed_yaml(text: str | bytes, path: str) -> Any:
+    """Return the document in a YAML text, refused as in a file; `path` says where it is from."""
     try:
-        return yaml.load(read_text(path), Loader=_UniqueKeys)  # noqa: S506 -- a SafeLoader with one more check
+        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 -- a SafeLoader with one more check
     except (ValueError, TypeError, RecursionError) as error:  # a day that is none, a list as a key, a thousand brackets
         raise Refusal(f"{path}: is not good YAML ({str(error) or type(error).__name__}); mend it.") from None
     except yaml.YAMLError as error:
@@ -55,8 +60,13 @@ def read_yaml(path: Path) -> Any:
 
 def read_json(path: Path) -> Any:
     """Return the value in a JSON file; refuse what does not parse, NaN and infinities included."""
+    return parsed_json(read_bytes(path), str(path))
+
+
+def parsed_json(text: bytes, path: str) -> Any:
+    """Return the value in a JSON text, refused as in a file; `path` says where it is from."""
     try:
-        return loads(read_bytes(path), parse_float=_finite)
+        return loads(text, parse_float=_finite)
     except ValueError as error:
         raise Refusal(f"{path} is not good JSON ({error}); `dvc checkout` brings back the last good one.") from None
 

@@ -15,6 +15,7 @@ from hearth.model import IntervalParams, ModelParams
 from hearth.params import SECTIONS, section
 from hearth.paths import CARDS, CONTRACT
 from hearth.profile import ProfileParams
+from hearth.releases import ReleaseParams
 from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams
 from hearth.stages.collect import CollectParams
@@ -37,6 +38,7 @@ KINDS: dict[str, type[Strict]] = {
     "gate": GateParams,
     "profile": ProfileParams,
     "service": ServiceParams,
+    "releases": ReleaseParams,
     "tune": TuneParams,
 }
 

@@ -43,7 +43,7 @@ from hearth.storage import read_bytes, read_folder, read_json, read_text, read_y
 from hearth.strict import parse
 from hearth.timeline import Entry, History
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "templates" / "report.html"
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ def _absolute(text: str) -> Path:
 def run(options: argparse.Namespace) -> int:
     """Write the report on the workspace's outputs, and say where it is."""
     target = options.output or REPORT
-    write_text(target, report(read_text(TEMPLATE), gathered()))
+    write_text(target, report(read_text(TEMPLATES / "report.html"), read_text(TEMPLATES / "style.css"), gathered()))
     print(f"wrote {target}: open it in a browser, it needs nothing else")
     return 0
 

@@ -1,22 +1,80 @@
-"""Serve the bento of the workspace on this machine until Ctrl-C."""
+"""Serve the release that is the champion, or, while nothing is released, the workspace's bento, until Ctrl-C.
+
+A promotion or a rollback is taken up within seconds: the server is stopped and the new champion's takes its place.
+"""
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
-from hearth.bento import serve_forever
-from hearth.paths import BENTO, LOG, SIGNATURE
+from hearth.bento import Served, serve_forever
+from hearth.errors import Refusal
+from hearth.params import section
+from hearth.paths import BENTO, LOG
+from hearth.paths import SIGNATURE as SIGNATURE_FILE
+from hearth.registry import fetch, releases
+from hearth.releases import ARTIFACT, Release, ReleaseParams
+from hearth.signing import PUBLIC_KEY
+from hearth.storage import read_bytes
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the address; loopback unless told otherwise."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=3000, help="port to listen on")
+    parser.add_argument("--workspace", action="store_true", help="serve the workspace's bento, whatever is released")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve; return the server's exit status. The signature of `hearth sign` is shown to a service that asks for one."""
-    if public := os.environ.get("HEARTH_PUBLIC_KEY"):
-        os.environ["HEARTH_PUBLIC_KEY"] = str(Path(public).absolute())  # the server runs in another folder
-        os.environ.setdefault("HEARTH_SIGNATURE", str(SIGNATURE.absolute()))
-    return serve_forever(BENTO, options.host, options.port, LOG)
+    """Serve; return the server's exit status. A service that asks for a signature is shown the one of `hearth sign`."""
+    if public := os.environ.get(PUBLIC_KEY):
+        os.environ[PUBLIC_KEY] = str(Path(public).absolute())  # the server runs in another folder
+    if options.workspace:
+        return serve_forever(of_workspace(), options.host, options.port, LOG, lambda: None)
+    environment = section("releases", ReleaseParams).environment
+    try:
+        champion = releases(environment).champion
+    except Refusal as refusal:  # no git, or a shallow clone
+        print(f"note: what is released cannot be known here: {refusal}", file=sys.stderr, flush=True)
+        champion = None
+    first = of_workspace() if champion is None else of_release(champion)
+    follower = Follower(environment, champion.version if champion else None)
+    return serve_forever(first, options.host, options.port, LOG, follower.newer)
+
+
+class Follower:
+    """Notice when the champion becomes another one than it was when last asked."""
+
+    def __init__(self, environment: str, version: str | None) -> None:
+        """Know which version is served, none for the workspace's bento."""
+        self.environment, self.version = environment, version
+        self.fault = ""
+
+    def newer(self) -> Served | None:
+        """Return the champion if it is another; say once what stands in the way, and leave what is served alone."""
+        try:
+            champion = releases(self.environment).champion
+            if champion is None or champion.version == self.version:
+                return None
+            found = of_release(champion)
+        except Refusal as refusal:
+            if str(refusal) != self.fault:
+                print(f"warning: {refusal}", file=sys.stderr, flush=True)
+            self.fault = str(refusal)
+            return None
+        self.version, self.fault = champion.version, ""
+        return found
+
+
+def of_release(champion: Release) -> Served:
+    """Return a release's bento, with the signature that its tag carries."""
+    signature = champion.evidence.get("signature")
+    name = f"the release {ARTIFACT} {champion.version} (commit {champion.commit[:7]})"
+    return Served(name, fetch(champion), signature.encode() if signature else None)
+
+
+def of_workspace() -> Served:
+    """Return the workspace's bento, with the signature of `hearth sign` where there is one."""
+    signature = read_bytes(SIGNATURE_FILE) if SIGNATURE_FILE.is_file() else None
+    return Served(f"the workspace's {BENTO}", read_bytes(BENTO), signature)

@@ -1,0 +1,78 @@
+"""Say whether a commit's dvc.lock tells of a whole run: each stage as dvc.yaml has it, each hash that of what is there.
+
+DVC trusts what stands in dvc.lock, and does not see a dependency or a param that was taken out of dvc.yaml, nor the entry
+that a renamed stage left behind (treeverse/dvc 9913, 5293). Nothing is run here: `hearth verify` proves the rest.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Hash = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Be a stage as dvc.yaml declares it, templates filled in; `params` are the sections that it reads."""
+
+    name: str
+    cmd: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    params: tuple[str, ...]
+
+
+def md5(content: bytes) -> str:
+    """Return DVC's name of a file's content."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def folder_md5(files: Mapping[str, bytes]) -> str:
+    """Return DVC's name of a folder's content: the hash of the list of its files."""
+    listed = [{"md5": md5(files[path]), "relpath": path} for path in sorted(files)]
+    return md5(json.dumps(listed, sort_keys=True).encode()) + ".dir"
+
+
+def faults(stages: Sequence[Stage], lock: Mapping[str, Any], params: Mapping[str, Any], in_git: Hash) -> list[str]:
+    """Return in words where the lock is not that of these stages; nothing if it is whole.
+
+    `in_git` gives the hash of a file, a folder or a `.dvc` file's out that git has at this commit, and None for others.
+    """
+    locked: Mapping[str, Any] = lock.get("stages") or {}
+    names = [stage.name for stage in stages]
+    found = [f"dvc.lock has the stage {name}, which dvc.yaml has not" for name in locked if name not in names]
+    made = {out["path"]: out.get("md5") for entry in locked.values() for out in entry.get("outs") or ()}
+    for stage in stages:
+        entry = locked.get(stage.name)
+        if entry is None:
+            found.append(f"stage {stage.name} is not in dvc.lock: it did not run, or failed")
+            continue
+        said = _of_stage(stage, entry, params, lambda path: made.get(path) or in_git(path), in_git)
+        found += [f"stage {stage.name}: {fault}" for fault in said]
+    return found
+
+
+def _of_stage(
+    stage: Stage, entry: Mapping[str, Any], params: Mapping[str, Any], present: Hash, in_git: Hash
+) -> list[str]:
+    found = [] if entry.get("cmd") == stage.cmd else ["its command is another than in dvc.yaml"]
+    for kind, wanted in (("deps", stage.deps), ("outs", stage.outs)):
+        locked = {part["path"]: part.get("md5") for part in entry.get(kind) or ()}
+        found += [f"{path} is among its {kind} in dvc.yaml, not in dvc.lock" for path in wanted if path not in locked]
+        found += [f"{path} is among its {kind} in dvc.lock, not in dvc.yaml" for path in locked if path not in wanted]
+        for path, known in locked.items():
+            # An output that git keeps too has to be what git has; one that DVC keeps is read, and hashed, by who asks.
+            there = present(path) if kind == "deps" else in_git(path) or known
+            if there != known:
+                what = "is nowhere" if there is None else f"has the md5 {there}"
+                found.append(f"{path} {what}, its run had {known}")
+    values = (entry.get("params") or {}).get("params.yaml") or {}
+    found += [f"the section {name} of params.yaml is not in dvc.lock" for name in stage.params if name not in values]
+    for name, value in values.items():
+        if name not in stage.params:
+            found.append(f"the section {name} of params.yaml is in dvc.lock, not in dvc.yaml")
+        elif params.get(name) != value:
+            found.append(f"the section {name} of params.yaml is another than its run had")
+    return found

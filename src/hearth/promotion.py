@@ -1,0 +1,170 @@
+"""Hold a commit to what a release has to be: a whole lock, a gate that says yes, a bento that boots, no worse than what is live."""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from hearth.bento import unpack
+from hearth.comparing import compared, side
+from hearth.comparison import Comparison
+from hearth.errors import Refusal
+from hearth.locks import faults, folder_md5, md5
+from hearth.margins import judged
+from hearth.parquet import columns_of
+from hearth.paths import BENTO, GATE, METRICS, MODEL, PARAMS, SIGNATURE
+from hearth.pricing import price
+from hearth.release import MANIFEST
+from hearth.releases import ARTIFACT, Release, ReleaseParams
+from hearth.revisions import Commit, UnreadableError, git
+from hearth.scoring import scores
+from hearth.stages.package import check_answers
+from hearth.storage import parsed_json, read_bytes
+
+LOCK_FILE = Path("dvc.lock")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Hold what is known of a commit that kept every rule."""
+
+    commit: Commit
+    bento: bytes
+    model_version: str
+    metrics: Mapping[str, float]
+    signature: str | None
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """Return the evidence that its version's tag carries."""
+        return {
+            "signature": self.signature,
+            "bento": {"sha256": hashlib.sha256(self.bento).hexdigest(), "size": len(self.bento)},
+            "metrics": dict(self.metrics),
+            "model_version": self.model_version,
+        }
+
+
+def check_tree() -> None:
+    """Refuse a work tree with changes: what is looked at would not be what is released."""
+    if changed := git("status", "--porcelain"):
+        listed = ", ".join(line[2:].strip() for line in changed.splitlines()[:5])
+        raise Refusal(
+            f"the work tree has changes that no commit has ({listed}); commit them or `git stash` them first."
+        )
+
+
+def check_lock(commit: Commit) -> None:
+    """Refuse a commit whose dvc.lock is not that of a whole run, or names outputs that are nowhere or damaged."""
+    found = lock_faults(commit)
+    for stage in (commit.values(LOCK_FILE).get("stages") or {}).values():
+        for out in stage.get("outs") or ():
+            try:
+                whole = str(out.get("md5", ""))
+                commit.folder(Path(out["path"])) if whole.endswith(".dir") else commit.read(Path(out["path"]))
+            except UnreadableError as error:
+                found.append(str(error))
+    if found:
+        raise Refusal(f"the lock of {commit.name} is not complete:\n  " + "\n  ".join(found)
+                      + "\nRun `dvc repro`, commit dvc.lock and metrics/, and promote that commit.")  # fmt: skip
+
+
+def lock_faults(commit: Commit) -> list[str]:
+    """Return in words where a commit's dvc.lock is not that of its dvc.yaml, its params and its files."""
+    stages, imported = commit.stages()
+    return faults(stages, commit.values(LOCK_FILE), commit.values(PARAMS), lambda path: in_git(commit, imported, path))
+
+
+def in_git(commit: Commit, imported: Mapping[str, str], path: str) -> str | None:
+    """Return DVC's name of what git has at a path: a file, a folder, or the hash in a `.dvc` file; None if it has nothing."""
+    if path in imported:
+        return imported[path]
+    files = commit.git_files(path)
+    return None if not files else md5(files[""]) if "" in files else folder_md5(files)
+
+
+def check_metrics(commit: Commit) -> Mapping[str, float]:
+    """Return the metrics once the gate said yes and the evaluated model, priced anew, gives these very figures."""
+    verdict = parsed_json(commit.read(GATE), f"{GATE} of {commit.name}")
+    reasons = verdict.get("reasons") if isinstance(verdict, dict) else None
+    if not isinstance(verdict, dict) or verdict.get("passed") is not True:
+        said = "; ".join(map(str, reasons)) if reasons else "it holds no verdict"
+        raise Refusal(f"the gate of {commit.name} says no: {said}.")
+    one = side(commit)
+    columns = columns_of(one.test)
+    scored = price(one.evaluated, columns)
+    actual = columns[one.contract.target.name].astype(np.float64)
+    anew = scores(actual, scored["predicted"], scored["low"], scored["high"])
+    for name, value in anew.items():
+        if abs(value - one.metrics[name]) > 1e-6 * max(1.0, abs(value)):
+            raise Refusal(
+                f"{METRICS} of {commit.name}: {name} is {one.metrics[name]}, but its evaluated model on its test rows has "
+                f"{value}; run its road anew."
+            )
+    return one.metrics
+
+
+def check_bento(content: bytes, version: str) -> None:
+    """Boot the bento and hold it to the answers that it was packaged with and to the model of its commit."""
+    with TemporaryDirectory(prefix="hearth-promote-") as scratch:
+        archive, folder = Path(scratch, BENTO.name), Path(scratch, "bento")
+        archive.write_bytes(content)
+        unpack(archive, folder)
+        try:
+            golden = json.loads((folder / "src/about.json").read_bytes())["golden"]
+            packaged = json.loads((folder / "src/model/manifest.json").read_bytes())["model_version"]
+        except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+            raise Refusal(f"{BENTO} holds no model with golden answers ({error!r}); run its road anew.") from None
+        if packaged != version:
+            raise Refusal(f"{BENTO} holds the model {packaged}, its commit has {version}; run its road anew.")
+        check_answers(content, golden)
+
+
+def judge(champion: Release, candidate: Commit, params: ReleaseParams) -> tuple[Comparison, list[str], list[str]]:
+    """Return the comparison with the champion, the hard reasons against the candidate, and the doubts."""
+    found = compared(Commit(f"{ARTIFACT} {champion.version}", champion.commit), candidate)
+    return found, *judged(found, params)
+
+
+def default_remote() -> str:
+    """Return the name of DVC's default remote; refuse to release without one."""
+    from dvc.repo import Repo
+
+    if not (name := Repo(".").config["core"].get("remote")):
+        raise Refusal("no default remote is set, so a release could be lost with this machine; `dvc remote add --default NAME URL` "
+                      "sets one (s3://, ssh://, or a folder on another disk).")  # fmt: skip
+    return str(name)
+
+
+def push(commit: Commit, content: bytes, name: str) -> None:
+    """Push all that the commit's lock names to the remote; refuse if the bento cannot be read back from it as it was."""
+    from dvc.repo import Repo
+
+    repo = Repo(".")
+    try:
+        repo.push(revs=[commit.commit], remote=name)
+        remote = repo.cloud.get_remote_odb(name, hash_name="md5")
+        oid = commit.md5(BENTO)
+        with remote.fs.open(remote.oid_to_path(oid), "rb") as file:
+            back = file.read()
+    except Exception as error:
+        raise Refusal(
+            f"the release cannot be pushed to the remote {name} ({type(error).__name__}: {error}); nothing was released."
+        ) from None
+    if back != content:
+        raise Refusal(f"the remote {name} holds another content under the bento's name {oid}: it is damaged there, and DVC does not "
+                      "push over it. Delete that object and promote again; nothing was released.")  # fmt: skip
+
+
+def signature_of(manifest: bytes) -> str | None:
+    """Return the signature that `hearth sign` made of this very manifest in the workspace, if it did."""
+    signed = MODEL / MANIFEST
+    if not SIGNATURE.is_file() or not signed.is_file() or read_bytes(signed) != manifest:
+        return None
+    return read_bytes(SIGNATURE).decode()

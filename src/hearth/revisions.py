@@ -1,0 +1,230 @@
+"""Read files of the workspace or of a commit, wherever they are: on disk, in git, in DVC's cache or on its remote.
+
+Nothing is checked out and the work tree is left alone. What DVC tracks is held to the hash in the commit's `dvc.lock`: DVC
+itself would hand on an object that was damaged in its cache or on a remote.
+"""
+
+import io
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hearth.errors import Refusal, WrongUseError
+from hearth.locks import Stage, folder_md5, md5
+from hearth.releases import version_tag
+from hearth.storage import read_bytes, read_folder
+
+WORKSPACE = "workspace"
+SOURCES = Path("src/hearth")
+
+Content = TypeVar("Content")
+
+
+class UnreadableError(WrongUseError):
+    """Say which file of which revision cannot be read, and what would help."""
+
+
+def git(*words: str, text: str | None = None) -> str:
+    """Return what git prints; refuse with git's own words when it fails. Bytes that are no UTF-8 become marks of doubt."""
+    command = ["git", *words]
+    done = subprocess.run(command, input=text, capture_output=True, check=False, encoding="utf-8", errors="replace")
+    if done.returncode:
+        raise Refusal(f"git {' '.join(words[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout.strip()
+
+
+class Workspace:
+    """Be the files on disk."""
+
+    name, commit = WORKSPACE, None
+
+    def read(self, path: Path) -> bytes:
+        """Return a file's content."""
+        return _told(read_bytes, path)
+
+    def folder(self, path: Path) -> dict[str, bytes]:
+        """Return the files of a flat folder by name."""
+        return _told(read_folder, path)
+
+    def sources(self) -> dict[str, bytes]:
+        """Return the package's modules by path."""
+        return {str(path): path.read_bytes() for path in sorted(SOURCES.rglob("*.py"))}
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Be the files of one commit; `name` is what it was asked for by."""
+
+    name: str
+    commit: str
+
+    def read(self, path: Path) -> bytes:
+        """Return a file's content, from git, DVC's cache or its remote."""
+        known = self._info(path)
+        if known["type"] != "file":
+            raise UnreadableError(f"{path} of {self.name} is a folder, wanted a file.")
+        return self._content(path, known)
+
+    def folder(self, path: Path) -> dict[str, bytes]:
+        """Return the files of a flat folder by name."""
+        known = self._info(path)
+        if known["type"] != "directory":
+            raise UnreadableError(f"{path} of {self.name} is a file, wanted a folder.")
+        try:
+            entries = self._files.ls(f"/{path}", detail=True)
+        except Exception as error:
+            raise self._unreadable(path, error) from None
+        names = [Path(entry["name"]).name for entry in entries]
+        found = {name: self._content(path / name, entry) for name, entry in zip(names, entries, strict=True)}
+        if "md5" in known:
+            self._whole(path, folder_md5(found), known["md5"])
+        return found
+
+    def sources(self) -> dict[str, bytes]:
+        """Return the package's modules by path."""
+        found = self.git_files(str(SOURCES))
+        if not found:
+            raise UnreadableError(
+                f"{SOURCES} is not in {self.name} ({self.commit[:7]}); compare with a commit that has it."
+            )
+        return {f"{SOURCES}/{name}": content for name, content in found.items() if name.endswith(".py")}
+
+    def stages(self) -> tuple[list[Stage], dict[str, str]]:
+        """Return the stages that dvc.yaml declares, templates filled in, and the hashes of `.dvc` files by their outs."""
+        declared: list[Stage] = []
+        imported: dict[str, str] = {}
+        for stage in self._repo.index.stages:
+            if stage.cmd is None:
+                imported |= {out.fs_path.lstrip("/"): out.hash_info.value for out in stage.outs}
+                continue
+            params = tuple(name for dep in stage.deps for name in getattr(dep, "params", None) or ())
+            deps = tuple(dep.def_path for dep in stage.deps if not hasattr(dep, "params"))
+            outs = tuple(out.def_path for out in stage.outs)
+            declared.append(Stage(stage.name, stage.cmd, deps, outs, params))
+        return declared, imported
+
+    def git_files(self, path: str) -> dict[str, bytes]:
+        """Return the file that git has at a path, under the empty name, or the files of a folder; nothing if it has none."""
+        done = subprocess.run(["git", "archive", self.commit, path], capture_output=True, check=False)  # noqa: S607
+        if done.returncode:
+            return {}
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            members = {member.name: member for member in archive if member.isfile()}
+            return {
+                name.removeprefix(path).lstrip("/"): archive.extractfile(member).read()  # type: ignore[union-attr]
+                for name, member in members.items()
+            }
+
+    def values(self, path: Path) -> dict[str, Any]:
+        """Return the mapping in a YAML file as DVC reads it: by YAML 1.2, in which 1e-05 is a number."""
+        from dvc.utils.serialize import parse_yaml
+
+        try:
+            found = parse_yaml(self.read(path).decode(), str(path))
+            if not isinstance(found, dict):
+                raise ValueError("it holds no mapping")
+        except UnreadableError:
+            raise
+        except Exception as error:
+            raise UnreadableError(
+                f"{path} of {self.name} is not good YAML ({_line(error)}); mend and commit it."
+            ) from None
+        return found
+
+    def md5(self, path: Path) -> str:
+        """Return DVC's name of a file's content."""
+        return str(self._info(path)["md5"])
+
+    @cached_property
+    def _files(self) -> Any:
+        return self._repo.dvcfs
+
+    @cached_property
+    def _repo(self) -> Any:
+        from dvc.config import Config
+        from dvc.repo import Repo
+
+        try:
+            # Remotes are those of the work tree: seen from a commit, a relative path would begin at the root of the disk,
+            # and what config.local adds, such as a key, would be missing.
+            here = Config.from_cwd()
+            found = Repo(".", rev=self.commit, config={"core": here["core"], "remote": here["remote"]})
+            list(found.index.stages)  # reads dvc.yaml, dvc.lock and the .dvc files, and says which of them is broken
+        except Exception as error:
+            raise UnreadableError(
+                f"{self.name} ({self.commit[:7]}) cannot be loaded by DVC ({_line(error)}); mend and commit it, or name "
+                "a commit in which it is whole."
+            ) from None
+        return found
+
+    def _info(self, path: Path) -> dict[str, Any]:
+        try:
+            return dict(self._files.info(f"/{path}"))
+        except FileNotFoundError:
+            raise UnreadableError(
+                f"{path} is not in {self.name} ({self.commit[:7]}), neither in git nor in its dvc.lock; "
+                "compare with a commit that has it."
+            ) from None
+        except UnreadableError:
+            raise
+        except Exception as error:
+            raise self._unreadable(path, error) from None
+
+    def _whole(self, path: Path, found: str, wanted: str) -> None:
+        if found != wanted:
+            raise UnreadableError(
+                f"{path} of {self.name} has the md5 {found} in DVC's cache or remote, wanted {wanted}; it is damaged. "
+                "Delete that object, then `dvc fetch` or `dvc repro` it anew."
+            )
+
+    def _content(self, path: Path, known: dict[str, Any]) -> bytes:
+        try:
+            with self._files.open(f"/{path}", "rb") as file:
+                content = bytes(file.read())
+        except Exception as error:
+            raise self._unreadable(path, error) from None
+        if "md5" in known:
+            self._whole(path, md5(content), known["md5"])
+        return content
+
+    def _unreadable(self, path: Path, error: Exception) -> UnreadableError:
+        return UnreadableError(
+            f"{path} of {self.name} ({self.commit[:7]}) is neither in DVC's cache nor on a remote ({_line(error)}). "
+            "Where it was made, `dvc push`; or make it here: `sh tools/road_of.sh "
+            f"{self.commit[:7]}`."
+        )
+
+
+Revision = Workspace | Commit
+
+
+def revision(name: str) -> Revision:
+    """Return the workspace, or the commit that a branch, a tag or any other revision names.
+
+    A branch may be that of the remote origin, and a released version goes by its bare number, v0.1.0.
+    """
+    if name == WORKSPACE:
+        return Workspace()
+    for candidate in (name, f"origin/{name}", version_tag(name)):
+        try:
+            return Commit(name, git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{candidate}^{{commit}}"))
+        except Refusal:
+            continue
+    raise UnreadableError(
+        f"{name} is no revision of this repository; `git branch --all` and `git tag` list what there is."
+    )
+
+
+def _told(reader: Callable[[Path], Content], path: Path) -> Content:
+    try:
+        return reader(path)
+    except Refusal as refusal:
+        raise UnreadableError(str(refusal)) from None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
