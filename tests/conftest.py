@@ -124,7 +124,7 @@ def remade(tmp_path_factory: pytest.TempPathFactory) -> Remade:
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change into a folder with the real contract and params and every twelfth sale, where stages run in-process."""
-    for name in ("params.yaml", "data/contract.yaml", "requirements-serve.lock"):
+    for name in ("params.yaml", "data/contract.yaml", "data/cards.yaml", "requirements-serve.lock"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(PROJECT / name, tmp_path / name)
     source = tmp_path / "data" / "source" / "house_sales.parquet"

@@ -45,6 +45,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "dvc.yaml": b"stages: {}\n",
         "params.yaml": PARAMS_TEXT.encode(),
         "data/contract.yaml": CONTRACT_BYTES,
+        "data/cards.yaml": (PROJECT / "data/cards.yaml").read_bytes(),
         "README.md": f"# Hearth\n{START}\nold\n{END}\n{QUALITY_MARKS}\n".encode(),
         "benchmarks/quality.json": json.dumps(QUALITY).encode(),
         "metrics/metrics.json": json.dumps(METRICS).encode(),
@@ -254,6 +255,18 @@ def test_check_refuses_a_missing_contract(project: Path, capsys: pytest.CaptureF
     (project / "data/contract.yaml").unlink()
     assert main(["check"]) == 1
     assert "error: data/contract.yaml does not exist" in capsys.readouterr().err
+
+
+def test_check_finds_a_hollow_card_before_the_road_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else it would be found when everything is trained."""
+    words = yaml.safe_load((PROJECT / "data/cards.yaml").read_text())
+    words["model"]["owner"], words["data"]["people"] = "TODO", ""
+    (project / "data/cards.yaml").write_text(yaml.safe_dump(words), encoding="utf-8")
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "error: data/cards.yaml: model.owner is 'TODO', wanted words in place of 'TODO'.",
+        "data/cards.yaml: data.people is '', wanted words.",
+    ]
 
 
 # hearth docs

@@ -16,8 +16,10 @@ from samples import service_limits
 
 from hearth.answering import Answers
 from hearth.features import DERIVED, Derived, FeatureParams, compute
+from hearth.operations.report import gathered
 from hearth.paths import MODEL
 from hearth.release import open_release
+from hearth.report import report
 from hearth.stages import collect, evaluate, package, prepare, profile, train, validate
 from hearth.storage import read_folder
 
@@ -118,6 +120,7 @@ def bikes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "data").mkdir()
     (folder / "data/contract.yaml").write_text(yaml.safe_dump(CONTRACT, sort_keys=False))
+    (folder / "data/cards.yaml").write_bytes((PROJECT / "data/cards.yaml").read_bytes())
     table().to_parquet(folder / "bikes.parquet", index=False)
     return folder
 
@@ -196,6 +199,12 @@ def test_one_request_gets_the_features_of_its_table_row(project: Path) -> None:
     assert from_table.tobytes() == from_requests.tobytes()
 
 
+def page_of(template: str, style: str) -> str:
+    """Return the report on the workspace's run."""
+    folder = PROJECT / "src/hearth/templates"
+    return report((folder / template).read_text(), (folder / style).read_text(), gathered())
+
+
 def test_package_boots_a_bento_of_another_table(bikes: Path, tmp_path: Path) -> None:
     """With the features that the shipped code has, since the bento carries that code."""
     with inside(shutil.copytree(bikes, tmp_path / "bikes")):
@@ -206,3 +215,10 @@ def test_package_boots_a_bento_of_another_table(bikes: Path, tmp_path: Path) -> 
         for stage in (collect, validate, prepare, train, evaluate, package):
             stage.main()
         assert Path("models/house_prices.bento").stat().st_size > 10_000
+        Path("dvc.lock").write_text("stages: {}\n")
+        said = page_of("report.html", "style.css")
+        assert "May it be released?" in said
+        assert "There is no history: not a git repository" in said
+        assert "priced too low" not in said  # no place, no map
+        assert "$" not in said.split("</style>")[1]
+        assert "€" in said

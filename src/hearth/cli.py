@@ -13,7 +13,7 @@ from hearth.errors import Refusal
 
 # Each names a module of hearth.operations with `arguments(parser)` and `run(options) -> exit status`.
 OPERATIONS = {
-    "check": "hold every section of params.yaml and the contract to what the stages want",
+    "check": "hold params.yaml, the contract and the words of the cards to what the stages want",
     "compare": "compare two revisions on sales that neither model was fitted on",
     "docs": "write docs/data.md and the tables of README.md from their sources",
     "explain": "follow one house from its row to its price, and what each column adds to it",

@@ -1,8 +1,9 @@
-"""Check params.yaml and data/contract.yaml as a whole, before a stage that runs for a while finds it out."""
+"""Check params.yaml, data/contract.yaml and data/cards.yaml as a whole, before a stage that runs for a while finds it out."""
 
 import argparse
 
 from hearth.answering import ServiceParams
+from hearth.cards import CardWords
 from hearth.contract import parse_contract
 from hearth.errors import Refusal
 from hearth.features import FeatureParams, feature_names
@@ -12,7 +13,7 @@ from hearth.leakage import LeakageParams
 from hearth.market import MarketParams
 from hearth.model import IntervalParams, ModelParams
 from hearth.params import SECTIONS, section
-from hearth.paths import CONTRACT
+from hearth.paths import CARDS, CONTRACT
 from hearth.profile import ProfileParams
 from hearth.releases import ReleaseParams
 from hearth.slices import EvaluateParams
@@ -20,7 +21,7 @@ from hearth.splitting import SplitParams
 from hearth.stages.collect import CollectParams
 from hearth.stages.validate import ValidateParams
 from hearth.storage import read_yaml
-from hearth.strict import Strict
+from hearth.strict import Strict, parse
 from hearth.tuning import TuneParams, space_of
 
 KINDS: dict[str, type[Strict]] = {
@@ -63,6 +64,10 @@ def run(options: argparse.Namespace) -> int:
         faults.append(str(refusal))
     except ValueError as error:
         faults.append(f"params.yaml: {error}.")
+    try:
+        parse(CardWords, read_yaml(CARDS), str(CARDS))
+    except Refusal as refusal:
+        faults.append(str(refusal))
     if faults:
         raise Refusal("\n".join(faults))
     return 0
