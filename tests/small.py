@@ -1,4 +1,4 @@
-"""Give tests a whole project whose road takes seconds: a third of the sales, few trees, a gate that lets them through."""
+"""Give tests a whole project whose road takes seconds: a fifth of the sales, few trees, a gate that lets them through."""
 
 from pathlib import Path
 from typing import Any
@@ -7,17 +7,18 @@ import pandas as pd
 import yaml
 from conftest import Checkout, copy_project, sample
 
-EVERY = 3
+EVERY = 5
 CHANGES: dict[str, Any] = {
-    "model.members.mean.iterations": 60,
-    "model.members.median.iterations": 80,
-    "model.members.median.learning_rate": 0.15,
+    "model.members.mean.iterations": 30,
+    "model.members.median.iterations": 40,
+    "model.members.median.learning_rate": 0.2,
+    "model.members.mean.learning_rate": 0.2,
     "model.out_of_fold.folds": 2,
-    "model.out_of_fold.trees.iterations": 60,
+    "model.out_of_fold.trees.iterations": 30,
     "model.neighbour_folds": 2,
-    "intervals.spread.iterations": 40,
+    "intervals.spread.iterations": 20,
     "evaluate.ridge.penalty": 1e6,  # no rival to so small a model
-    "evaluate.bootstrap.draws": 200,
+    "evaluate.bootstrap.draws": 100,
     "evaluate.importance.repeats": 1,
     "evaluate.importance.predictions_max": 2000,
     "evaluate.search.rows_min": 50,
