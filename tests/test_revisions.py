@@ -21,22 +21,11 @@ MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 A = hashlib.md5(b"a\n", usedforsecurity=False).hexdigest()
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a tiny project that ran, to be copied."""
-    folder = tmp_path_factory.mktemp("tiny")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
-        tiny.make(folder)
-    shutil.rmtree(folder / "site")
-    return folder
-
-
 @pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change into a copy of the tiny project, on a machine on which DVC knows nothing yet."""
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    root = tiny.copied(made, tmp_path / "copy")
+    root = tiny.copied(tiny.make(tmp_path_factory), tmp_path / "copy")
     monkeypatch.chdir(root)
     return root
 

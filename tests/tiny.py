@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FILES = {
     ".gitignore": "/models\n",
     "params.yaml": "make:\n  small: 0.00001\n  large: 1.0e+16\n  word: yes\nother: 1\n",
@@ -57,20 +59,29 @@ def dvc(root: Path, *words: str) -> None:
     assert done.returncode == 0, f"dvc {words}: {done.stdout}{done.stderr}"
 
 
-def make(folder: Path) -> None:
-    """Make `folder`/project, run and committed, its outputs in its cache and in the remote `folder`/remote."""
+def make(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the project, run and committed, its outputs in its cache and in the remote beside it; to be copied.
+
+    It is made once for all test files.
+    """
+    folder = factory.getbasetemp() / "tiny-project"
+    if folder.exists():
+        return folder
     root = folder / "project"
-    root.mkdir()
+    root.mkdir(parents=True)
     git(root, "init", "--quiet", "-b", "main")
-    dvc(root, "init")
-    for name, text in FILES.items():
-        write(root, name, text)
-    write(root, ".dvc/config", CONFIG)
-    write(root, "data/in.txt", "the source\n")
-    dvc(root, "add", "data/in.txt")
-    dvc(root, "repro")
-    commit(root, "the first run")
-    dvc(root, "push")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(factory.mktemp("site")))
+        dvc(root, "init")
+        for name, text in FILES.items():
+            write(root, name, text)
+        write(root, ".dvc/config", CONFIG)
+        write(root, "data/in.txt", "the source\n")
+        dvc(root, "add", "data/in.txt")
+        dvc(root, "repro")
+        commit(root, "the first run")
+        dvc(root, "push")
+    return folder
 
 
 def copied(made: Path, target: Path) -> Path:

@@ -65,7 +65,7 @@ def _of_stage(
         for path, known in locked.items():
             # An output that git keeps too has to be what git has; one that DVC keeps is read, and hashed, by who asks.
             there = present(path) if kind == "deps" else in_git(path) or known
-            if there != known:
+            if there is None or there != known:
                 what = "is nowhere" if there is None else f"has the md5 {there}"
                 found.append(f"{path} {what}, its run had {known}")
     values = (entry.get("params") or {}).get("params.yaml") or {}
