@@ -5,6 +5,7 @@ scored on the same drawn rows, so that what makes a sale hard for both falls out
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from hearth.slices import FIFTHS, EvaluateParams, fifths
 from hearth.strict import Listed, Strict
 
 DECIMALS = 6
+CELLS_MAX = 2_000_000  # of drawn rows at a time, 16 MB; all draws of a hundred thousand rows would be 800
 SLICE_METRICS = ("mdape", "rmse_log")
 MetricName = Literal["rmse_log", "mdape", "bias", "coverage"]
 Said = Literal["better", "worse", "no evidence"]
@@ -148,12 +150,12 @@ def differences(
     actual: Floats, base: Scored, candidate: Scored, level: float, params: Bootstrap
 ) -> dict[MetricName, Difference]:
     """Return for each metric how the candidate differs; `level` is the share of prices that intervals are to hold."""
-    chosen = _drawn(len(actual), params)
+    rows = np.arange(len(actual))
     errors = [_errors(actual, scored) for scored in (base, candidate)]
     found: dict[MetricName, Difference] = {}
     for name, ideal in (("rmse_log", 0.0), ("mdape", 0.0), ("bias", 0.0), ("coverage", level)):
         whole = [_figure(name, error[name]) for error in errors]
-        drawn = [_figure(name, error[name][chosen]) for error in errors]
+        drawn = _drawn(name, errors, rows, params)
         found[name] = _difference(whole, drawn, ideal, params.level)  # type: ignore[index]
     return found
 
@@ -177,11 +179,10 @@ def by_slice(
             rows = np.flatnonzero(array == group)
             if len(rows) < params.slice_rows_min:
                 continue
-            chosen = rows[_drawn(len(rows), params.bootstrap)]
             told = {}
             for metric in SLICE_METRICS:
                 whole = [_figure(metric, error[metric][rows]) for error in errors]
-                drawn = [_figure(metric, error[metric][chosen]) for error in errors]
+                drawn = _drawn(metric, errors, rows, params.bootstrap)
                 told[metric] = _difference(whole, drawn, 0.0, params.bootstrap.level)
             found.append(SliceDifference(slice=name, group=group, rows=len(rows), **told))
     return found
@@ -255,8 +256,18 @@ def _figure(metric: str, errors: Floats) -> Floats:
     return np.sqrt(means) if metric == "rmse_log" else means
 
 
-def _drawn(rows: int, params: Bootstrap) -> NDArray[np.int64]:
-    return np.stack(list(draws(rows, params)))
+def _drawn(
+    metric: str, errors: Sequence[Mapping[str, Floats]], rows: NDArray[np.int64], params: Bootstrap
+) -> list[Floats]:
+    """Return the metric of both sides in each draw (n_draws,), from the same rows for both."""
+    figures: tuple[list[Floats], ...] = ([], [])
+    together = max(1, CELLS_MAX // len(rows))
+    every = draws(len(rows), params)
+    while some := list(islice(every, together)):
+        chosen = rows[np.stack(some)]
+        for known, error in zip(figures, errors, strict=True):
+            known.append(_figure(metric, error[metric][chosen]))
+    return [np.concatenate(known) for known in figures]
 
 
 def _difference(whole: Sequence[Floats], drawn: Sequence[Floats], ideal: float, level: float) -> Difference:
