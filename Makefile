@@ -33,9 +33,11 @@ image: .venv/road.done ## build the OCI image of the bento; BASE=... takes anoth
 	@hearth image $(if $(BASE),--base $(BASE))
 
 # Two workers, as CI's machine has two cores; a file stays with one of them, in the order of LONGEST in tests/conftest.py.
+# One thread each, as in the stages: beside other load two threads wait for each other, and tests/test_leakage.py took 105
+# seconds of CPU instead of 29.
 test: .venv/dev.done ## run the whole test suite
 	@sh tests/system.sh
-	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-image: .venv/dev.done ## build, run and stop the real image with podman (some minutes), and hold deploy/ to its tools
 	@[ -e models/house_prices.bento ] || $(MAKE) run
