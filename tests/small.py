@@ -11,7 +11,7 @@ EVERY = 5
 CHANGES: dict[str, Any] = {
     "model.members.mean.iterations": 30,
     "model.members.median.iterations": 40,
-    "model.members.median.learning_rate": 0.2,
+    "model.members.median.learning_rate": 0.1,
     "model.members.mean.learning_rate": 0.2,
     "model.out_of_fold.folds": 2,
     "model.out_of_fold.trees.iterations": 30,

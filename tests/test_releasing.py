@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Checkout
+import yaml
+from conftest import PROJECT, Checkout
 from small import made, set_params, small_project
 
 from hearth.bento import free_port, stop
@@ -388,3 +390,37 @@ def test_what_cannot_be_compared_is_an_error(clone: Clone) -> None:
         said = hearth(project, "compare", "main", status=2)
         assert words in said
         assert "metrics/metrics.json" in said
+
+
+# Pull requests
+
+
+def test_the_workflow_of_a_pull_request_runs_here(clone: Clone, tmp_path: Path) -> None:
+    """Run each `run:` line of .github/workflows/compare.yml, as the forge would; only its own command `gh` is recorded."""
+    project = clone("released")
+    project.run("git", "checkout", "--quiet", "other")
+    steps = yaml.safe_load((PROJECT / ".github/workflows/compare.yml").read_text())["jobs"]["compare"]["steps"]
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step), "pin by commit"
+    uploaded = next(step["with"]["path"].split() for step in steps if "upload-artifact" in step.get("uses", ""))
+    # The set-up is that of the tests; installing it anew would only take long.
+    venv = project.root / ".venv"
+    venv.mkdir()
+    (venv / "bin").symlink_to(Path(sys.executable).parent)
+    (venv / "road.done").touch()
+    (project.root / ".dvc/plots.html").touch()
+    forge = tmp_path / "forge"
+    forge.mkdir()
+    (forge / "gh").write_text(f'#!/bin/sh\necho "$@" >> {forge}/asked\ncat comparison.md >> {forge}/commented\n')
+    (forge / "gh").chmod(0o755)
+    given = {"BASE": "origin/main", "NUMBER": "7", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"), "GH_TOKEN": "none",
+             "PATH": f"{forge}{os.pathsep}{project.environment['PATH']}"}  # fmt: skip
+    for step in steps:
+        if "run" in step:
+            project.run("bash", "-euo", "pipefail", "-c", step["run"], **given)
+    said = (tmp_path / "summary").read_text()
+    assert said.startswith("## hearth compare: ")
+    assert "| model.members.mean.seed | 1 | 2 |" in said
+    assert (forge / "commented").read_text() == said
+    assert (forge / "asked").read_text().startswith("pr comment 7 --body-file comparison.md")
+    assert all((project.root / path).stat().st_size > 1000 for path in uploaded)
+    assert project.run("git", "worktree", "list").stdout.count("\n") == 1, "the base's work tree is left behind"
