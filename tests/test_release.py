@@ -519,6 +519,12 @@ def test_a_model_without_ranges_warns_of_days_only() -> None:
     assert [len(said) for said in bare.warnings(on("2000-01-01"))] == [1, 1, 1]
 
 
+def test_a_row_alone_without_a_day_has_no_warning() -> None:
+    """Hypothesis met it once: a missing day is None as a Python value, which cannot be compared."""
+    row = {name: values[:1] for name, values in on("2015-01-01").items()}
+    assert release().warnings(row | {"date": np.array(["NaT"], dtype="datetime64[D]")}) == [[]]
+
+
 def test_no_rows_have_no_warnings() -> None:
     assert release().warnings({name: values[:0] for name, values in columns(3).items()}) == []
 

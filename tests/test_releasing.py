@@ -405,7 +405,8 @@ def test_the_workflow_of_a_pull_request_runs_here(clone: Clone, tmp_path: Path) 
     # The set-up is that of the tests; installing it anew would only take long.
     venv = project.root / ".venv"
     venv.mkdir()
-    (venv / "bin").symlink_to(Path(sys.executable).parent)
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (venv / name).symlink_to(Path(sys.prefix) / name)
     (venv / "road.done").touch()
     (project.root / ".dvc/plots.html").touch()
     forge = tmp_path / "forge"

@@ -208,7 +208,8 @@ class Release:
         for name, minimum, maximum in self._bounds:
             if not minimum <= columns[name].item() <= maximum:
                 return False
-        return bool(self.facts.first_day <= columns[self.contract.time.name].item() <= self.facts.horizon)
+        day = columns[self.contract.time.name].item()  # None for a missing one
+        return day is not None and bool(self.facts.first_day <= day <= self.facts.horizon)
 
 
 def opened(graph: bytes, n_inputs: int) -> Callable[[Floats], NDArray[np.float64]]:
