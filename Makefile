@@ -21,7 +21,7 @@ run: .venv/road.done ## set up, pull the sample, run the road, show the metrics
 	@dvc repro || { echo "The road stopped. \`dvc checkout --force\` brings back the last good outputs." >&2; exit 1; }
 	@hearth summary
 
-serve: .venv/road.done ## serve the bento on 127.0.0.1:3000
+serve: .venv/road.done ## serve the released bento, or the one made here, on 127.0.0.1:3000
 	@hearth serve
 
 report: .venv/road.done ## write metrics/report.html: how good the model is, for people

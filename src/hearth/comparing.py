@@ -1,6 +1,7 @@
 """Read two revisions and compare them: what `hearth compare` and `hearth promote` both ask."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ def compared(base: Revision, candidate: Revision) -> Comparison:
         )
     columns = columns_of(rows)
     chosen = [_fit(one, columns[time].min()) for one in (old, new)]
-    scored = [price(model, columns) for model in chosen]  # each by its own code, even if the files are the same
+    with ThreadPoolExecutor(len(chosen)) as pool:  # each waits for a process of its own, in which is its own code
+        scored = list(pool.map(lambda model: price(model, columns), chosen))
     actual = columns[target]
     background = Background(columns_of(_frame(giver.revision, TRAIN)), giver.contract, recipe, params.baseline.area)
     for name, cut in params.slices.items():

@@ -37,7 +37,8 @@ def _pictures(found: Comparison) -> list[dict[str, str]]:
              "caption": caption}
         )  # fmt: skip
     pictures.append(_by_slice(found))
-    pictures.append(_by_week(found))
+    if found.weeks:
+        pictures.append(_by_week(found))
     return pictures
 
 

@@ -11,8 +11,8 @@ NEXT = (
     ("make report", "write metrics/report.html: all of this in pictures and words"),
     ("source .venv/bin/activate", "then dvc and hearth are commands"),
     ("dvc repro", "rerun what changed"),
-    ("dvc metrics diff main", "compare with the branch main"),
-    ("dvc plots diff main", "the same in pictures"),
+    ("hearth compare", "is it better than main? dvc plots diff main shows pictures"),
+    ("hearth promote", "release this commit; hearth rollback takes it back"),
 )
 
 
