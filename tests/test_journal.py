@@ -46,13 +46,24 @@ def test_a_torn_line_is_skipped_and_counted_and_spoils_no_later_entry(tmp_path: 
     assert ([entry["number"] for entry in entries], entries.torn) == ([1, 2], 1)
 
 
-@pytest.mark.parametrize("line", [b"[1]", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xff", b""])
+@pytest.mark.parametrize("line", [b"[1]", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xff"])
 def test_a_line_that_is_no_entry_is_counted(tmp_path: Path, line: bytes) -> None:
     Journal(tmp_path, "outcomes").append({"number": 1})
     with only_file(tmp_path).open("ab") as file:
         file.write(line + b"\n")
     entries = Entries(tmp_path, "outcomes")
     assert (len(list(entries)), entries.torn) == (1, 1)
+
+
+def test_an_empty_line_is_no_torn_one(tmp_path: Path) -> None:
+    """A writer that meets another one's entry half-way, where it crosses a page, takes it for a torn one and ends it."""
+    journal = Journal(tmp_path, "outcomes")
+    journal.append({"number": 1})
+    with only_file(tmp_path).open("ab") as file:
+        file.write(b"\n")
+    journal.append({"number": 2})
+    entries = Entries(tmp_path, "outcomes")
+    assert ([entry["number"] for entry in entries], entries.torn) == ([1, 2], 0)
 
 
 def test_a_number_that_is_none_is_not_written(tmp_path: Path) -> None:

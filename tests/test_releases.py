@@ -238,7 +238,9 @@ def off(low: float, high: float) -> Difference:
 
 def found(differences: dict[str, Difference] | None = None, slices: Sequence[Any] = ()) -> Comparison:
     calm = dict.fromkeys(("rmse_log", "mdape", "bias", "coverage"), off(-0.005, 0.005))
-    return comparison(differences=calm | (differences or {}), slices=tuple(slices))
+    return comparison(
+        differences=calm | (differences or {}), slices=tuple(slices) or (part("7", off(-0.01, 0.01), off(-0.01, 0.01)),)
+    )
 
 
 def test_a_candidate_within_every_margin_has_nothing_against_it() -> None:
@@ -254,6 +256,13 @@ def test_an_interval_beyond_its_margin_is_hard_and_one_across_it_a_doubt(name: s
     hard, doubts = judged(found({name: off(-0.001, 0.05)}), MARGINS)
     assert hard == []
     assert doubts == [f"{name} may be worse by up to 0.0500, allowed is {margin:g}: 0.1000 became 0.1000"]
+
+
+def test_without_a_large_slice_nothing_is_proved() -> None:
+    small = part("11", off(0.5, 0.9)).model_copy(update={"rows": MARGINS.slice_rows_min - 1})
+    hard, doubts = judged(found(slices=[small]), MARGINS)
+    assert hard == []
+    assert doubts == ["no slice has 100 rows (releases.slice_rows_min), so none was compared"]
 
 
 def test_the_margin_itself_is_allowed() -> None:

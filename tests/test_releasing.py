@@ -128,6 +128,10 @@ def a_doubt_needs_a_reason(project: Checkout) -> None:
     said = hearth(project, "promote", status=1)
     assert f"it is not proved that HEAD is no worse than the champion {A}" in said
     assert re.search(r"mdape may be worse by up to 0\.\d+, allowed is 0:", said)
+    assert "params.yaml changes what it is judged by: releases.margins.mdape was 0.03, is 0.0" in said
+    assert f"it is not proved that HEAD is no worse than the champion {A}" in hearth(
+        project, "promote", "--reason", " ", status=1
+    )
     assert champion(project) == A
     assert f"{B} is the champion of prod" in hearth(project, "promote", "--reason", "the doubt is small")
     newest = json.loads(hearth(project, "releases", "--json"))["events"][0]
@@ -258,6 +262,28 @@ def test_metrics_that_are_not_the_models_are_not_promoted(clone: Clone) -> None:
     assert tags(project) == []
 
 
+def test_a_gate_that_is_not_the_gates_is_not_promoted(clone: Clone) -> None:
+    """A limit that the model does not keep, put into the lock too, beside a verdict that was given under another."""
+    project = clone("unreleased")
+    set_params(project, {"gate.mdape_max": 0.02})
+    lock = project.root / "dvc.lock"
+    changed, count = re.subn(r"( mdape_max: )0\.2$", r"\g<1>0.02", lock.read_text(), flags=re.MULTILINE)
+    assert count == 1
+    lock.write_text(changed)
+    project.run("git", "commit", "--quiet", "--all", "--message", "a verdict by hand")
+    assert "the gate of HEAD, asked anew, says no: mdape is 0." in hearth(project, "promote", status=1)
+    assert tags(project) == []
+
+
+def test_tags_by_which_gto_takes_back_are_refused(clone: Clone) -> None:
+    """Hearth does not follow them, so it must not serve what GTO calls deprecated."""
+    project = clone("released")
+    project.run("gto", "deprecate", "house-prices", A)
+    said = hearth(project, "releases", status=2)
+    assert "was made by GTO" in said
+    assert "hearth rollback" in said
+
+
 def test_a_model_of_shuffled_labels_is_not_promoted(clone: Clone) -> None:
     project = clone("unreleased")
     plant(project, "    tested = newer", "    target = known.target.name\n"
@@ -284,7 +310,7 @@ def test_a_model_that_was_fitted_on_its_test_rows_is_not_promoted(clone: Clone) 
     project = clone("unreleased")
     plant(project, "(evaluated, older, [train])", "(evaluated, everything, [train])")
     made(project, "A leak")
-    for words, status in ((("promote",), 2), (("compare",), 2)):
+    for words, status in ((("promote",), 1), (("compare",), 2)):
         said = hearth(project, *words, status=status)
         assert "test rows leaked into the training rows" in said
         assert "models/evaluated of " in said

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from conftest import PROJECT, Remade, sample
 
-from hearth.bento import MODULES, free_port, served
+from hearth.bento import MODULES, extract, free_port, served
 from hearth.cards import MODEL_CARD, MODEL_SECTIONS
 from hearth.errors import Refusal
 from hearth.journal import LOG_DIR, Entries
@@ -421,7 +421,7 @@ def test_the_declared_routes_answer_as_the_front_does(remade: Remade, address: s
 
 def unpack(archive: Path, target: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(lzma.decompress(archive.read_bytes()))) as tar:
-        tar.extractall(target, filter="data")
+        extract(tar, target)
     return target
 
 

@@ -9,6 +9,8 @@ cache=$(dvc cache dir)
 scratch=$(mktemp -d)
 tree="$scratch/road"
 trap 'git worktree remove --force "$tree" 2>/dev/null; rm -rf "$scratch"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 git worktree add --quiet --detach "$tree" "$1"
 cd "$tree"
 dvc config --quiet --local cache.dir "$cache"

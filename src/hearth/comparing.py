@@ -126,7 +126,7 @@ def side(revision: Revision) -> Read:
 def _frame(revision: Revision, path: Path) -> pd.DataFrame:
     try:
         return to_frame(pq.read_table(pa.BufferReader(revision.read(path))))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise UnreadableError(f"{path} of {revision.name} is not a whole parquet file ({error}).") from None
 
 

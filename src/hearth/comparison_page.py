@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from hearth.comparison import Comparison, Difference
-from hearth.comparison_text import FORMATS, introduction, tables, verdict
+from hearth.comparison_text import BY_CHANCE, FORMATS, introduction, tables, verdict
 from hearth.drawings import differences_drawn, lines
 
 SLICES_DRAWN = 12
@@ -55,7 +55,7 @@ def _by_slice(found: Comparison) -> dict[str, str]:
     worse = len(found.worse_slices)
     caption = (
         f"Change of the median error in the {len(moved)} slices that moved most; of {len(found.slices)} slices {worse or 'none'} "
-        f"got provably worse. With so many slices, one in forty looks worse by chance alone."
+        f"got worse with a whole interval of an error; {BY_CHANCE}."
     )
     return {"drawing": differences_drawn(rows, signed, caption), "caption": caption}
 

@@ -8,6 +8,7 @@ from hearth.comparison import Comparison, Difference, Side
 # What is told of a metric: its words, and how its figures are written.
 FORMATS = {"rmse_log": ("{:.4f}", "{:+.4f}"), "mdape": ("{:.2%}", "{:+.2%}"), "bias": ("{:+.2%}", "{:+.2%}"),
            "coverage": ("{:.1%}", "{:+.1%}")}  # fmt: skip
+BY_CHANCE = "up to one in twenty does by chance alone"
 SHOWN = 12  # rows of a table of slices, params or columns; --json has them all
 
 
@@ -39,6 +40,7 @@ def verdict(found: Comparison) -> str:
     told = {said: [name for name, d in found.differences.items() if d.verdict == said] for said in ("better", "worse")}
     parts = [f"{said} in {', '.join(names)}" for said, names in told.items() if names]
     slices = f"{len(found.worse_slices)} of {len(found.slices)} slices got worse"
+    slices += f" ({BY_CHANCE})" if found.worse_slices else ""
     return f"The candidate is {' and '.join(parts)}; {slices}." if parts else f"No evidence of a difference; {slices}."
 
 

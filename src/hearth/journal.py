@@ -75,6 +75,8 @@ class Entries:
         for file in sorted(self.folder.glob(f"{self.name}-????-??-??{ENDING}")):
             with file.open("rb") as lines:
                 for line in lines:
+                    if line == b"\n":  # of a writer that met another one's entry half-way and took it for a torn one
+                        continue
                     entry = _entry(line)
                     if entry is None:
                         self.torn += 1

@@ -66,7 +66,11 @@ def _of_stage(
             # An output that git keeps too has to be what git has; one that DVC keeps is read, and hashed, by who asks.
             there = present(path) if kind == "deps" else in_git(path) or known
             if there is None or there != known:
-                what = "is nowhere" if there is None else f"has the md5 {there}"
+                what = (
+                    "is nowhere: neither git nor a .dvc file has it (`dvc add` it)"
+                    if there is None
+                    else f"has the md5 {there}"
+                )
                 found.append(f"{path} {what}, its run had {known}")
     values = (entry.get("params") or {}).get("params.yaml") or {}
     found += [f"the section {name} of params.yaml is not in dvc.lock" for name in stage.params if name not in values]

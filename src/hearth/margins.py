@@ -22,6 +22,8 @@ def judged(found: Comparison, params: ReleaseParams) -> tuple[list[str], list[st
             for name in ("mdape", "rmse_log"):
                 where = f"{name} of slice {part.slice} {part.group} ({part.rows:,} sales)"
                 _sort(where, getattr(part, name), getattr(params.slice_margins, name), hard, doubts)
+    if not any(part.rows >= params.slice_rows_min for part in found.slices):
+        doubts.append(f"no slice has {params.slice_rows_min} rows (releases.slice_rows_min), so none was compared")
     return hard, doubts
 
 

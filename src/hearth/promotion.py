@@ -1,8 +1,8 @@
 """Hold a commit to what a release has to be: a whole lock, a gate that says yes, a bento that boots, no worse than what is live."""
 
 import hashlib
+import io
 import json
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +10,28 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hearth.bento import unpack
-from hearth.comparing import compared, side
+from hearth.comparing import Read, compared, side
 from hearth.comparison import Comparison
 from hearth.errors import Refusal
+from hearth.gate import GateParams
+from hearth.gate import judge as judge_by_gate
 from hearth.locks import faults, folder_md5, md5
 from hearth.margins import judged
 from hearth.parquet import columns_of
-from hearth.paths import BENTO, GATE, METRICS, MODEL, PARAMS, SIGNATURE
-from hearth.pricing import price
+from hearth.paths import BENTO, EVIDENCE, GATE, METRICS, MODEL, PARAMS, SIGNATURE, SLICES
+from hearth.pricing import Fit, price
 from hearth.release import MANIFEST
 from hearth.releases import ARTIFACT, Release, ReleaseParams
 from hearth.revisions import Commit, UnreadableError, git
-from hearth.scoring import scores
+from hearth.scoring import Floats, scores
 from hearth.stages.package import check_answers
 from hearth.storage import parsed_json, read_bytes
+from hearth.strict import parse
 
+JUDGING = ("evaluate", "gate", "releases")  # sections of params.yaml
 LOCK_FILE = Path("dvc.lock")
 
 
@@ -96,7 +101,10 @@ def check_metrics(commit: Commit) -> Mapping[str, float]:
     if not isinstance(verdict, dict) or verdict.get("passed") is not True:
         said = "; ".join(map(str, reasons)) if reasons else "it holds no verdict"
         raise Refusal(f"the gate of {commit.name} says no: {said}.")
-    one = side(commit)
+    try:
+        one = side(commit)
+    except UnreadableError as error:
+        raise Refusal(str(error)) from None  # the answer is no, and not that it was asked wrongly
     columns = columns_of(one.test)
     scored = price(one.evaluated, columns)
     actual = columns[one.contract.target.name].astype(np.float64)
@@ -107,29 +115,51 @@ def check_metrics(commit: Commit) -> Mapping[str, float]:
                 f"{METRICS} of {commit.name}: {name} is {one.metrics[name]}, but its evaluated model on its test rows has "
                 f"{value}; run its road anew."
             )
+    check_gate(commit, one, {"actual": actual, **scored})
     return one.metrics
 
 
-def check_bento(content: bytes, version: str) -> None:
-    """Boot the bento and hold it to the answers that it was packaged with and to the model of its commit."""
+def check_gate(commit: Commit, one: Read, scored: Mapping[str, Floats]) -> None:
+    """Let the gate judge anew: its verdict could be written by hand too."""
+    slices = pd.read_csv(io.BytesIO(commit.read(SLICES)), dtype={"slice": str, "group": str}).to_dict("records")
+    evidence = parsed_json(commit.read(EVIDENCE), f"{EVIDENCE} of {commit.name}")
+    limits = parse(GateParams, one.params.get("gate"), f"{PARAMS} of {commit.name}: gate")
+    anew = judge_by_gate(
+        one.metrics, [{str(key): value for key, value in row.items()} for row in slices], evidence, scored, limits
+    )
+    if not anew.passed:
+        raise Refusal(f"the gate of {commit.name}, asked anew, says no: {'; '.join(anew.reasons)}.")
+
+
+def check_bento(content: bytes, model: Fit) -> None:
+    """Boot the bento, once its model is that of its commit, and hold it to the answers that it was packaged with."""
     with TemporaryDirectory(prefix="hearth-promote-") as scratch:
         archive, folder = Path(scratch, BENTO.name), Path(scratch, "bento")
         archive.write_bytes(content)
         unpack(archive, folder)
         try:
             golden = json.loads((folder / "src/about.json").read_bytes())["golden"]
-            packaged = json.loads((folder / "src/model/manifest.json").read_bytes())["model_version"]
-        except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+            packaged = (folder / "src/model" / MANIFEST).read_bytes()
+        except (OSError, ValueError, KeyError) as error:
             raise Refusal(f"{BENTO} holds no model with golden answers ({error!r}); run its road anew.") from None
-        if packaged != version:
-            raise Refusal(f"{BENTO} holds the model {packaged}, its commit has {version}; run its road anew.")
+        if packaged != model.files[MANIFEST]:
+            raise Refusal(f"{BENTO} holds another model than its commit, {model.version}; run its road anew.")
+        if not golden:
+            raise Refusal(f"{BENTO} holds no golden answers, so nothing proves what it answers; run its road anew.")
         check_answers(content, golden)
 
 
 def judge(champion: Release, candidate: Commit, params: ReleaseParams) -> tuple[Comparison, list[str], list[str]]:
-    """Return the comparison with the champion, the hard reasons against the candidate, and the doubts."""
+    """Return the comparison with the champion, the hard reasons against the candidate, and the doubts.
+
+    A candidate that changes what it is judged by is a doubt of its own, for its margins and slices are those of its commit.
+    """
     found = compared(Commit(f"{ARTIFACT} {champion.version}", champion.commit), candidate)
-    return found, *judged(found, params)
+    hard, doubts = judged(found, params)
+    for key, pair in found.params.items():
+        if key.split(".")[0] in JUDGING:
+            doubts.append(f"{PARAMS} changes what it is judged by: {key} was {pair.base}, is {pair.candidate}")
+    return found, hard, doubts
 
 
 def default_remote() -> str:

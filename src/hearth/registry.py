@@ -23,7 +23,11 @@ def releases(environment: str) -> History:
         raise WrongUseError(
             "this clone is shallow, so it does not know all releases; `git fetch --unshallow --tags` first."
         )
-    return history(tags(), environment)
+    found = tags()
+    if undone := [tag.name for tag in found if "!" in tag.name or tag.name.endswith("@deprecated")]:
+        raise WrongUseError(f"the tag {undone[0]} was made by GTO to deprecate or take back a release, which hearth does not follow; "
+                            "delete it (`git tag --delete`), and use `hearth rollback`.")  # fmt: skip
+    return history(found, environment)
 
 
 def tags() -> list[Tag]:

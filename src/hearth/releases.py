@@ -19,6 +19,7 @@ from hearth.strict import Strict, loads
 ARTIFACT = "house-prices"
 FIRST = "v0.1.0"
 EVIDENCE = "evidence: "
+TELL = f"`git push origin 'refs/tags/{ARTIFACT}*'` tells the others"
 _VERSION = re.compile(rf"{ARTIFACT}@(v(\d+)\.(\d+)\.(\d+))")
 _LIVE = re.compile(rf"{ARTIFACT}#([a-z0-9-]+)#(\d+)")
 
@@ -112,6 +113,15 @@ class History:
             else:  # promoted anew, over what came after it
                 stack.append(stack.pop(known.index(event.release.version)))
         return stack[-2] if len(stack) > 1 else None
+
+    @property
+    def signature(self) -> str | None:
+        """Return the signature of the champion's model: of its newest promotion that had one, or of its version."""
+        if self.champion is None:
+            return None
+        own = [event.evidence for event in self.events if event.release.version == self.champion.version]
+        signed = [one["signature"] for one in (self.champion.evidence, *own) if isinstance(one.get("signature"), str)]
+        return signed[-1] if signed else None
 
     @property
     def next_version(self) -> str:

@@ -31,7 +31,10 @@ class UnreadableError(WrongUseError):
 def git(*words: str, text: str | None = None) -> str:
     """Return what git prints; refuse with git's own words when it fails. Bytes that are no UTF-8 become marks of doubt."""
     command = ["git", *words]
-    done = subprocess.run(command, input=text, capture_output=True, check=False, encoding="utf-8", errors="replace")
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, check=False, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise Refusal(f"git cannot be run ({error.strerror}); install it, or put it on the PATH.") from None
     if done.returncode:
         raise Refusal(f"git {' '.join(words[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()

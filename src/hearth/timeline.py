@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hearth.proofreading import is_number
+from hearth.releases import ARTIFACT
 from hearth.scoring import KEYS
 from hearth.strict import loads
 
 SUBJECT_MAX = 100
-_VERSION = re.compile(r"[^@#]+@v?\d[^@#]*")
-_PROMOTION = re.compile(r"([^@#]+)#([^@#]+)#(\d+)")
+_VERSION = re.compile(rf"{ARTIFACT}@v?\d[^@#!]*")
+_PROMOTION = re.compile(rf"({ARTIFACT})#([^@#!]+)#(\d+)")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hearth.bento import NAME
+from hearth.bento import NAME, extract
 from hearth.errors import Refusal
 from hearth.paths import BENTO, CONTAINERFILE, SBOM
 from hearth.sbom import sbom
@@ -79,7 +79,7 @@ def lay_out(bento: bytes, context: Path) -> Image:
     folder = context / "bento"
     try:
         with tarfile.open(fileobj=io.BytesIO(bento), mode="r:xz") as archive:
-            archive.extractall(folder, filter="data")
+            extract(archive, folder)
     except (tarfile.TarError, EOFError) as error:
         raise Refusal(f"{BENTO} is no bento ({error}); `make run` makes it.") from None
     version = str(read_yaml(folder / "bento.yaml")["version"])

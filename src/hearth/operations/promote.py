@@ -29,7 +29,7 @@ from hearth.promotion import (
 )
 from hearth.registry import one_at_a_time, publish, releases, write
 from hearth.release import MANIFEST
-from hearth.releases import ARTIFACT, History, ReleaseParams, live_tag, message, version_tag
+from hearth.releases import ARTIFACT, TELL, History, ReleaseParams, live_tag, message, version_tag
 from hearth.revisions import Commit, UnreadableError, git, revision
 
 STEPS = 6
@@ -47,11 +47,13 @@ def run(options: argparse.Namespace) -> int:
     candidate = revision(options.revision)
     if not isinstance(candidate, Commit):
         raise UnreadableError("the workspace is no commit; commit it and promote HEAD.")
-    params = section("releases", ReleaseParams)
+    params, reason = section("releases", ReleaseParams), (options.reason or "").strip() or None
     with one_at_a_time("promote"), progress(STEPS, unit="step") as step:
         check_tree()
         known = releases(params.environment)
-        if known.champion and known.champion.commit == candidate.commit:
+        model = fit(candidate, MODEL)
+        signature = signature_of(model.files[MANIFEST])
+        if known.champion and known.champion.commit == candidate.commit and (known.signature or not signature):
             raise Refusal(
                 f"{options.revision} is the champion already, {known.champion.version}; there is nothing to promote."
             )
@@ -62,20 +64,19 @@ def run(options: argparse.Namespace) -> int:
         step("are its metrics its own, and did the gate say yes?", 1)
         metrics = check_metrics(candidate)
         step("does its bento boot and answer as packaged?", 1)
-        model = fit(candidate, MODEL)
-        signature = signature_of(model.files[MANIFEST])
         one = Candidate(candidate, candidate.read(BENTO), model.version, metrics, signature)
-        check_bento(one.bento, one.model_version)
+        check_bento(one.bento, model)
         step(f"is it no worse than {known.champion.version if known.champion else 'nothing (no champion yet)'}?", 1)
-        found, doubts = _against_champion(known, candidate, params, options.reason)
+        found, doubts = _against_champion(known, one, params, reason)
         step("pushing its outputs to DVC's remote", 1)
         push(candidate, one.bento, remote)
         step("making the tags", 1)
-        version = _release(known, one, found, doubts, options)
+        version = _release(known, one, found, doubts, reason, params, options.push)
     print(
-        f"{version} is the champion of {params.environment}: model {one.model_version}, bento on the DVC remote {remote}"
+        f"{version} is the champion of {params.environment}: model {one.model_version}, "
+        f"{'signed' if signature else 'not signed'}, bento on the DVC remote {remote}"
     )
-    print("`hearth serve` serves it" + ("" if options.push else "; `git push --follow-tags` tells the others"))
+    print("`hearth serve` serves it" + ("" if options.push else f"; {TELL}"))
     return 0
 
 
@@ -90,12 +91,16 @@ def _check_names(known: History, candidate: Commit) -> None:
 
 
 def _against_champion(
-    known: History, candidate: Commit, params: ReleaseParams, reason: str | None
+    known: History, one: Candidate, params: ReleaseParams, reason: str | None
 ) -> tuple[Comparison | None, list[str]]:
     if known.champion is None:
         print("This is the first release: there is no champion to compare with.", file=sys.stderr)
         return None, []
+    candidate = one.commit
     found, hard, doubts = judge(known.champion, candidate, params)
+    if known.signature and not one.signature:
+        doubts.append("the champion's model is signed and this one is not, so a service that asks for a signature would serve "
+                      "nothing; `hearth sign` it first")  # fmt: skip
     if hard:
         raise Refusal(f"{candidate.name} is worse than the champion {known.champion.version}, so it is not promoted:\n  "
                       + "\n  ".join(hard + doubts))  # fmt: skip
@@ -106,8 +111,9 @@ def _against_champion(
 
 
 def _release(
-    known: History, one: Candidate, found: Comparison | None, doubts: list[str], options: argparse.Namespace
-) -> str:
+    known: History, one: Candidate, found: Comparison | None, doubts: list[str], reason: str | None,
+    params: ReleaseParams, push_tags: bool,
+) -> str:  # fmt: skip
     """Make the tags of the version, where its commit has none, and of the promotion; return the version."""
     registered = known.registered(one.commit.commit)
     version = registered.version if registered else known.next_version
@@ -116,13 +122,15 @@ def _release(
         ["The first release: no champion to compare with."] if found is None else [*introduction(found), verdict(found)]
     )
     told += [f"Overridden doubt: {doubt}" for doubt in doubts]
-    told += [f"Reason: {options.reason}"] if options.reason else []
+    told += [f"Reason: {reason}"] if reason else []
     event: dict[str, Any] = {
         "action": "promote",
         "version": version,
         "previous": known.champion.version if known.champion else None,
-        "reason": options.reason,
+        "reason": reason,
         "doubts": doubts,
+        "margins": params.model_dump(mode="json"),
+        "signature": one.signature,
         "comparison": None if found is None else _short(found),
     }
     tags = [(live_tag(known.environment, number), one.commit.commit,
@@ -132,7 +140,7 @@ def _release(
         title = f"Release {ARTIFACT} {version}, model {one.model_version}"
         tags.insert(0, (version_tag(version), one.commit.commit, message(title, figures, one.known)))
     write(tags)
-    if options.push:
+    if push_tags:
         publish([name for name, _, _ in tags])
     return version
 
@@ -142,4 +150,7 @@ def _short(found: Comparison) -> dict[str, Any]:
     whole = found.model_dump(
         mode="json", include={"base", "candidate", "rows", "first_day", "last_day", "level", "differences"}
     )
-    return whole | {"worse_slices": [f"{part.slice}: {part.group}" for part in found.worse_slices]}
+    return whole | {
+        "slices": len(found.slices),
+        "worse_slices": [f"{part.slice}: {part.group}" for part in found.worse_slices],
+    }

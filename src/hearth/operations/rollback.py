@@ -8,7 +8,7 @@ import argparse
 from hearth.errors import Refusal, WrongUseError
 from hearth.params import section
 from hearth.registry import fetch, one_at_a_time, publish, releases, write
-from hearth.releases import ARTIFACT, History, Release, ReleaseParams, live_tag, message
+from hearth.releases import ARTIFACT, TELL, History, Release, ReleaseParams, live_tag, message
 from hearth.strict import nearest
 
 
@@ -39,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
             publish([tag])
     print(f"{target.version} is the champion of {environment} again: model {target.evidence.get('model_version')}, "
           f"the {len(content):,} bytes that were released")  # fmt: skip
+    if not options.push:
+        print(TELL)
     return 0
 
 

@@ -14,8 +14,8 @@ from hearth.params import section
 from hearth.paths import BENTO, LOG
 from hearth.paths import SIGNATURE as SIGNATURE_FILE
 from hearth.registry import fetch, releases
-from hearth.releases import ARTIFACT, Release, ReleaseParams
-from hearth.signing import PUBLIC_KEY
+from hearth.releases import ARTIFACT, History, ReleaseParams
+from hearth.signing import PUBLIC_KEY, SIGNATURE
 from hearth.storage import read_bytes
 
 
@@ -28,18 +28,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve; return the server's exit status. A service that asks for a signature is shown the one of `hearth sign`."""
-    if public := os.environ.get(PUBLIC_KEY):
-        os.environ[PUBLIC_KEY] = str(Path(public).absolute())  # the server runs in another folder
+    for name in (PUBLIC_KEY, SIGNATURE):
+        if given := os.environ.get(name):
+            os.environ[name] = str(Path(given).absolute())  # the server runs in another folder
     if options.workspace:
         return serve_forever(of_workspace(), options.host, options.port, LOG, lambda: None)
     environment = section("releases", ReleaseParams).environment
     try:
-        champion = releases(environment).champion
-    except Refusal as refusal:  # no git, or a shallow clone
+        known = releases(environment)
+    except Refusal as refusal:  # no git, no repository, or a shallow clone
         print(f"note: what is released cannot be known here: {refusal}", file=sys.stderr, flush=True)
-        champion = None
-    first = of_workspace() if champion is None else of_release(champion)
-    follower = Follower(environment, champion.version if champion else None)
+        return serve_forever(of_workspace(), options.host, options.port, LOG, lambda: None)
+    first = of_workspace() if known.champion is None else of_champion(known)
+    follower = Follower(environment, known.champion.version if known.champion else None)
     return serve_forever(first, options.host, options.port, LOG, follower.newer)
 
 
@@ -54,27 +55,28 @@ class Follower:
     def newer(self) -> Served | None:
         """Return the champion if it is another; say once what stands in the way, and leave what is served alone."""
         try:
-            champion = releases(self.environment).champion
-            if champion is None or champion.version == self.version:
+            known = releases(self.environment)
+            if known.champion is None or known.champion.version == self.version:
                 return None
-            found = of_release(champion)
-        except Refusal as refusal:
-            if str(refusal) != self.fault:
-                print(f"warning: {refusal}", file=sys.stderr, flush=True)
-            self.fault = str(refusal)
+            found = of_champion(known)
+        except Exception as error:  # whatever it is, it must not take down what is served
+            if str(error) != self.fault:
+                print(f"warning: {error}", file=sys.stderr, flush=True)
+            self.fault = str(error)
             return None
-        self.version, self.fault = champion.version, ""
+        self.version, self.fault = known.champion.version, ""
         return found
 
 
-def of_release(champion: Release) -> Served:
-    """Return a release's bento, with the signature that its tag carries."""
-    signature = champion.evidence.get("signature")
+def of_champion(known: History) -> Served:
+    """Return the champion's bento, with the signature that its tags carry."""
+    if (champion := known.champion) is None:
+        raise Refusal(f"nothing is released in {known.environment}; `hearth promote` releases HEAD.")
     name = f"the release {ARTIFACT} {champion.version} (commit {champion.commit[:7]})"
-    return Served(name, fetch(champion), signature.encode() if signature else None)
+    return Served(name, fetch(champion), known.signature.encode() if known.signature else None)
 
 
 def of_workspace() -> Served:
-    """Return the workspace's bento, with the signature of `hearth sign` where there is one."""
-    signature = read_bytes(SIGNATURE_FILE) if SIGNATURE_FILE.is_file() else None
-    return Served(f"the workspace's {BENTO}", read_bytes(BENTO), signature)
+    """Return the workspace's bento, with the signature of `hearth sign` where there is one and no other is named."""
+    own = SIGNATURE_FILE.is_file() and SIGNATURE not in os.environ
+    return Served(f"the workspace's {BENTO}", read_bytes(BENTO), read_bytes(SIGNATURE_FILE) if own else None)
