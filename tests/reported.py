@@ -15,13 +15,13 @@ from hearth.cuts import Background
 from hearth.evidence import gather
 from hearth.findings import Material, Step
 from hearth.gate import GateParams
+from hearth.operations import templates
 from hearth.scoring import KEYS, scores
 from hearth.slices import EvaluateParams, table
 from hearth.strict import parse
 from hearth.timeline import Entry, History
 
-TEMPLATE = (PROJECT / "src/hearth/templates/report.html").read_text()
-STYLE = (PROJECT / "src/hearth/templates/style.css").read_text()
+TEMPLATES = templates()
 IMPORTANCE = pd.DataFrame({"columns": ["zipcode + lat + long", "grade", "date"], "rise": [0.3, 0.1, -0.001], "spread": [0.01, 0.02, 0.001]})  # fmt: skip
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from samples import columns, contract, frame, params, recipe
 
-from hearth.comparison import Difference, Pair, Scored, by_slice, by_week, changed, data_change, differences
+from hearth.changes import Pair, changed, data_change
+from hearth.comparison import Difference, Scored, by_slice, by_week, differences
 from hearth.cuts import Background
 from hearth.doubt import Bootstrap
 from hearth.scoring import slice_scores

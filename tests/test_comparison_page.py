@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT
 from playwright.sync_api import Browser
 from test_comparison_text import BETTER, SAME, WORSE, comparison, part
 from test_page_browser import browser  # noqa: F401 -- the fixture
 from test_report_browser import CONTRASTS, OVERFLOWING, clashes
 
-from hearth.comparison import Comparison, Pair, Week
+from hearth.changes import Pair
+from hearth.comparison import Comparison, Week
 from hearth.comparison_page import page
+from hearth.operations import templates
 
-TEMPLATES = PROJECT / "src/hearth/templates"
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -33,7 +33,7 @@ def compared(**other: Any) -> Comparison:
 
 
 def told(found: Comparison) -> str:
-    return page(found, (TEMPLATES / "comparison.html").read_text(), (TEMPLATES / "style.css").read_text())
+    return page(found, templates())
 
 
 @pytest.fixture

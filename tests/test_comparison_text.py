@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from hearth.comparison import Comparison, DataChange, Difference, Move, Pair, Side, SliceDifference
+from hearth.changes import DataChange, Move, Pair
+from hearth.comparison import Comparison, Difference, Side, SliceDifference
 from hearth.comparison_text import SHOWN, introduction, markdown, terminal, verdict
 
 SAME = Difference(base=0.1, candidate=0.1, difference=0.0, interval=(-0.01, 0.01), worse_by=(-0.01, 0.01), verdict="no evidence")  # fmt: skip

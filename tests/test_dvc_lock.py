@@ -14,8 +14,8 @@ from conftest import PROJECT, STAGES
 
 from hearth.errors import Refusal
 from hearth.locks import Hash, Stage, faults, folder_md5, md5
-from hearth.paths import PARAMS
-from hearth.promotion import LOCK_FILE, check_lock, in_git, lock_faults
+from hearth.paths import DVC_LOCK, PARAMS
+from hearth.promotion import check_lock, in_git, lock_faults
 from hearth.revisions import Commit
 
 SOURCE = "data/source/house_sales.parquet"
@@ -65,7 +65,7 @@ def shipped() -> Lock:
         for path in sorted(paths):
             known[path] = in_git(commit, imported, path)
         assert lock_faults(commit) == []
-        return Lock(stages, commit.values(LOCK_FILE), commit.values(PARAMS), known.get)
+        return Lock(stages, commit.values(DVC_LOCK), commit.values(PARAMS), known.get)
 
 
 @pytest.fixture
@@ -226,13 +226,7 @@ def test_dvc_names_a_folder_by_its_sorted_files() -> None:
 # Real commits
 
 
-@pytest.fixture
-def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Change into a copy of the tiny project."""
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    root = tiny.copied(tiny.make(tmp_path_factory), tmp_path / "copy")
-    monkeypatch.chdir(root)
-    return root
+project = tiny.project  # the fixture
 
 
 def committed(project: Path) -> Commit:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hearth.bento import STARTED_WITHIN_S, Served, _Keeper
 from hearth.errors import Refusal
+from hearth.keeper import STARTED_WITHIN_S, Served, _Keeper
 
 
 class Fake:
@@ -64,7 +64,7 @@ def kept(plan: Plan, monkeypatch: pytest.MonkeyPatch, clock: list[float] | None 
     keeper = _Keeper(lambda serving: Fake(serving, log, plan), Served("first", b""), plan.newer)  # type: ignore[arg-type,return-value]
     plan.hooks.setdefault("idle", keeper.end)
     if clock is not None:
-        monkeypatch.setattr("hearth.bento.time.monotonic", lambda: clock.append(1.0) or 30.0 * len(clock))
+        monkeypatch.setattr("hearth.keeper.time.monotonic", lambda: clock.append(1.0) or 30.0 * len(clock))
     return log, keeper
 
 

@@ -12,10 +12,11 @@ import pytest
 from conftest import Remade
 from samples import service_limits
 
-from hearth import bento
+from hearth import bento, keeper
 from hearth.answering import Answers
 from hearth.errors import Refusal
 from hearth.operations import serve
+from hearth.parquet import read_frame
 from hearth.paths import MODEL, TEST
 from hearth.release import open_release
 from hearth.stages import package
@@ -50,7 +51,7 @@ def test_a_bento_that_answers_otherwise_is_not_packaged(inside: Path) -> None:
     """The golden answers are the model's; a bento of another fit must not pass for it."""
     content = Path("models/house_prices.bento").read_bytes()
     answers = Answers(open_release(read_folder(MODEL), "model"), service_limits(10))
-    golden = package.golden_cases(answers, TEST)
+    golden = package.golden_cases(answers, read_frame(TEST))
     assert len(golden) == package.GOLDEN_ROWS
     golden[7]["answer"]["price"] += 1
     with pytest.raises(Refusal, match="nothing was packaged"):
@@ -100,9 +101,9 @@ def test_serving_without_a_bento_says_what_to_do(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_a_bento_that_is_cut_off_is_not_served(inside: Path, tmp_path: Path, share: float) -> None:
     content = Path("models/house_prices.bento").read_bytes()
-    cut = bento.Served("cut.bento", content[: int(share * len(content))])
+    cut = keeper.Served("cut.bento", content[: int(share * len(content))])
     with pytest.raises(Refusal, match=r"cut\.bento is no whole bento .*`dvc checkout` brings back the last good one"):
-        bento.serve_forever(cut, "127.0.0.1", 3000, tmp_path, lambda: None)
+        keeper.serve_forever(cut, "127.0.0.1", 3000, tmp_path, lambda: None)
 
 
 @pytest.mark.parametrize("filtering", [True, False])
@@ -125,7 +126,7 @@ def test_an_archive_that_would_write_elsewhere_is_not_unpacked(
             member.type, member.linkname = kind, "/etc/passwd"
             tar.addfile(member)
         with pytest.raises(Refusal, match="is no whole bento"):
-            bento.unpack_content(lzma.compress(buffer.getvalue()), "odd.bento", folder)
+            bento.unpack(lzma.compress(buffer.getvalue()), "odd.bento", folder)
     assert list(tmp_path.rglob("*")) in ([], [folder])
 
 
@@ -138,5 +139,5 @@ def test_a_whole_archive_is_unpacked_without_a_filter_too(tmp_path: Path, monkey
         member = tarfile.TarInfo("./src/a.txt")
         member.size = 3
         tar.addfile(member, io.BytesIO(b"abc"))
-    bento.unpack_content(lzma.compress(buffer.getvalue()), "whole.bento", tmp_path)
+    bento.unpack(lzma.compress(buffer.getvalue()), "whole.bento", tmp_path)
     assert (tmp_path / "src/a.txt").read_bytes() == b"abc"

@@ -14,13 +14,7 @@ from hearth.revisions import Commit
 CONTENT = b"the source\n"
 
 
-@pytest.fixture
-def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Change into a copy of the tiny project."""
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    root = tiny.copied(tiny.make(tmp_path_factory), tmp_path / "copy")
-    monkeypatch.chdir(root)
-    return root
+project = tiny.project  # the fixture
 
 
 def test_a_clean_tree_passes_and_a_dirty_one_is_refused_by_its_files(project: Path) -> None:

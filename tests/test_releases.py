@@ -12,6 +12,7 @@ from hearth.comparison import Comparison, Difference
 from hearth.errors import Refusal
 from hearth.margins import judged
 from hearth.operations.releases import _row
+from hearth.operations.serve import _identity
 from hearth.releases import (
     EVIDENCE,
     History,
@@ -139,6 +140,20 @@ def test_the_next_version_follows_the_highest_one(versions: list[str], following
 
 
 # What a rollback goes back to
+
+
+def test_a_signature_may_come_with_a_second_promotion_and_tells_the_champion_from_itself() -> None:
+    """Who forgot to sign promotes once more; what is served has to be started anew then, and after a rollback to it too."""
+    unsigned = [
+        version(1, "a", signature=None),
+        version(2, "b", signature="of b"),
+        live(1, "a", "promote", signature=None),
+    ]
+    mended = [*unsigned, live(2, "a", "promote", signature="of a")]
+    back = [*mended, live(3, "b", "promote"), live(4, "a", "rollback")]
+    known = [history(tags, "prod") for tags in (unsigned, mended, back, back[:-1], [])]
+    assert [one.signature for one in known] == [None, "of a", "of a", "of b", None]
+    assert _identity(known[0]) != _identity(known[1]) == _identity(known[2])
 
 
 def lived(*steps: str) -> History:

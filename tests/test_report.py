@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Remade
-from reported import HISTORY, STYLE, TEMPLATE, changed, entry, material
+from reported import HISTORY, TEMPLATES, changed, entry, material
 from samples import release
 
 from hearth import findings, ratio_study
@@ -57,12 +57,12 @@ class Read(HTMLParser):
 
 
 def text_of(m: Material) -> str:
-    return " ".join(Read(report(TEMPLATE, STYLE, m)).text.split())
+    return " ".join(Read(report(TEMPLATES, m)).text.split())
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return report(TEMPLATE, STYLE, material())
+    return report(TEMPLATES, material())
 
 
 # The page as a whole
@@ -98,7 +98,7 @@ def test_every_class_that_is_used_has_a_rule_and_every_anchor_a_place(page: str)
 
 
 def test_the_same_material_gives_the_same_bytes(page: str) -> None:
-    assert report(TEMPLATE, STYLE, dataclasses.replace(material())) == page
+    assert report(TEMPLATES, dataclasses.replace(material())) == page
     assert not re.search(r"\b(nan|inf|None|undefined)\b", Read(page).text)
 
 
@@ -111,7 +111,7 @@ def test_a_figure_that_the_template_does_not_get_is_an_error() -> None:
     from jinja2 import UndefinedError
 
     with pytest.raises(UndefinedError):
-        report("{{ metrics.moon }}", STYLE, material())
+        report({"report.html": "{{ metrics.moon }}"}, material())
 
 
 # What it says
@@ -130,7 +130,7 @@ def test_the_head_tells_the_verdict_and_the_figures_of_metrics_json(page: str) -
 def test_a_failed_gate_is_the_headline_with_every_reason() -> None:
     reasons = ["mdape is 0.2, wanted at most 0.085 (gate.mdape_max)", "a second <one>"]
     m = changed(gate={"passed": False, "reasons": reasons, "checks": {"mdape": False, "evidence": True}})
-    html, said = report(TEMPLATE, STYLE, m), text_of(m)
+    html, said = report(TEMPLATES, m), text_of(m)
     assert "The model did not pass its gate: it must not be released." in said
     assert "may be released" not in said
     assert all(reason in said for reason in reasons)
@@ -149,7 +149,7 @@ def test_a_contract_without_a_place_has_a_report_without_a_map(monkeypatch: pyte
     monkeypatch.setattr(findings, "places", lambda *_: None)
     found = sections(material())
     assert found["errors"]["map"] is None
-    assert "priced too low" not in Read(report(TEMPLATE, STYLE, material())).text
+    assert "priced too low" not in Read(report(TEMPLATES, material())).text
 
 
 def test_slices_that_are_surely_worse_are_told_from_unlucky_ones() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
-from reported import STYLE, TEMPLATE, changed, material
+from reported import TEMPLATES, changed, material
 from test_page_browser import browser  # noqa: F401 -- the fixture
 
 from hearth.report import report
@@ -40,7 +40,7 @@ CONTRASTS = """() => {
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(report(TEMPLATE, STYLE, material()), encoding="utf-8")
+    path.write_text(report(TEMPLATES, material()), encoding="utf-8")
     return path
 
 
@@ -158,7 +158,7 @@ def test_a_failed_gate_is_seen_first(opened: Callable[..., Any], tmp_path: Path)
         "reasons": ["mdape is 0.2, wanted at most 0.085 (gate.mdape_max)"],
         "checks": {"mdape": False},
     }
-    (tmp_path / "no.html").write_text(report(TEMPLATE, STYLE, changed(gate=gate)), encoding="utf-8")
+    (tmp_path / "no.html").write_text(report(TEMPLATES, changed(gate=gate)), encoding="utf-8")
     page = opened(390, path=tmp_path / "no.html")
     assert page.get_by_text("must not be released").first.bounding_box()["y"] < 300
     assert page.get_by_text("mdape is 0.2, wanted at most 0.085").is_visible()
@@ -174,7 +174,7 @@ def test_a_failed_gate_is_seen_first(opened: Callable[..., Any], tmp_path: Path)
     ],
 )
 def test_planted_faults_are_found(opened: Callable[..., Any], tmp_path: Path, planted: str, found: str) -> None:
-    text = report(TEMPLATE, STYLE, material()).replace("<footer>", f"{planted}<footer>")
+    text = report(TEMPLATES, material()).replace("<footer>", f"{planted}<footer>")
     (tmp_path / "bad.html").write_text(text, encoding="utf-8")
     page = opened(390, path=tmp_path / "bad.html")
     if found == "wider":

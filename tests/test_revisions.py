@@ -21,13 +21,7 @@ MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 A = hashlib.md5(b"a\n", usedforsecurity=False).hexdigest()
 
 
-@pytest.fixture
-def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Change into a copy of the tiny project, on a machine on which DVC knows nothing yet."""
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    root = tiny.copied(tiny.make(tmp_path_factory), tmp_path / "copy")
-    monkeypatch.chdir(root)
-    return root
+project = tiny.project  # the fixture
 
 
 def no_cache(root: Path) -> None:

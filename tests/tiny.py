@@ -100,3 +100,12 @@ def damage(path: Path, content: bytes) -> None:
     path.chmod(0o644)
     path.write_bytes(content)
     path.chmod(0o444)
+
+
+@pytest.fixture
+def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change into a copy of the tiny project, on a machine on which DVC knows nothing yet."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    root = copied(make(tmp_path_factory), tmp_path / "copy")
+    monkeypatch.chdir(root)
+    return root

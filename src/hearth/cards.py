@@ -20,9 +20,10 @@ from pydantic import AfterValidator, Field
 from hearth.contract import Contract
 from hearth.document import Document, Items, Section, Table, Terms, markdown
 from hearth.errors import Refusal
+from hearth.figures import finite
 from hearth.measures import MEASURES, shown, span
 from hearth.page import words
-from hearth.proofreading import PLACEHOLDER, faults, is_number
+from hearth.proofreading import PLACEHOLDER, faults
 from hearth.release import Facts, Release
 from hearth.scoring import KEYS
 from hearth.strict import Listed, Strict
@@ -134,7 +135,7 @@ def run_of(
     refused: int,
 ) -> Run:
     """Return the run of these contents: of metrics.json, evidence.json and slices.csv, the days of the test rows."""
-    if wrong := [key for key in KEYS if not is_number(metrics.get(key))]:
+    if wrong := [key for key in KEYS if not finite(metrics.get(key))]:
         raise Refusal(
             f"metrics/metrics.json: {wrong[0]} is {metrics.get(wrong[0])!r}, wanted a number; `dvc repro` makes it."
         )

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hearth.comparison import Comparison, Pair, Side, by_slice, by_week, changed, data_change, differences
+from hearth.changes import Pair, changed, data_change
+from hearth.comparison import Comparison, Side, by_slice, by_week, differences
 from hearth.contract import Contract, parse_contract
 from hearth.cuts import Background, fault
 from hearth.features import FeatureParams
@@ -45,9 +46,8 @@ class Read:
         return self.revision.name
 
 
-def compared(base: Revision, candidate: Revision) -> Comparison:
-    """Return the comparison of two revisions; refuse with the file and the revision what is missing or not whole."""
-    old, new = side(base), side(candidate)
+def compared(old: Read, new: Read) -> Comparison:
+    """Return the comparison of two sides, base and candidate; refuse where there are no sales to compare them on."""
     params, recipe = section("evaluate", EvaluateParams), section("features", FeatureParams)
     # Of the two test tables the one that reaches further, from the day on that neither fit has seen.
     giver = old if _newest(old) > _newest(new) else new
@@ -94,7 +94,7 @@ def compared(base: Revision, candidate: Revision) -> Comparison:
 
 
 def side(revision: Revision) -> Read:
-    """Return what is read of a revision, once it is whole."""
+    """Return what is read of a revision; refuse with the file and the revision what is missing or not whole."""
 
     def where(path: Path) -> str:
         return f"{path} of {revision.name}"

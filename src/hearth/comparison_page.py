@@ -1,27 +1,21 @@
 """Tell a comparison as a page: one self-contained file with the same tables as the terminal, and pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from hearth.comparison import Comparison, Difference
 from hearth.comparison_text import BY_CHANCE, FORMATS, introduction, tables, verdict
 from hearth.drawings import differences_drawn, lines
+from hearth.templating import filled
 
 SLICES_DRAWN = 12
 
 
-def page(found: Comparison, template: str, style: str) -> str:
-    """Return the page; `template` is Jinja's, `style` the style sheet that goes into it."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    told = [
-        {"heading": table.heading, "head": table.head, "rows": table.rows, "otherwise": table.otherwise}
-        for table in tables(found)
-    ]
-    return environment.from_string(template).render(
-        style=style, title=f"{found.base.name} → {found.candidate.name}", verdict=verdict(found),
-        introduction=introduction(found), level=f"{found.level:.0%}", pictures=_pictures(found), tables=told,
+def page(found: Comparison, templates: Mapping[str, str]) -> str:
+    """Return the page."""
+    return filled(
+        templates, "comparison.html", title=f"{found.base.name} → {found.candidate.name}", verdict=verdict(found),
+        introduction=introduction(found), level=f"{found.level:.0%}", pictures=_pictures(found), tables=tables(found),
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from hearth.errors import Refusal
 from hearth.evidence import PROVEN, Evidence
-from hearth.sanity import finite, impossible, incomplete, insane, of_other_rows
+from hearth.figures import finite
+from hearth.sanity import impossible, incomplete, insane, of_other_rows
 from hearth.scoring import Floats
 from hearth.strict import Strict, parse
 

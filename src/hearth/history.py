@@ -1,10 +1,10 @@
 """Read how the metrics went over the commits and releases, straight from git's objects: nothing is checked out."""
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hearth.errors import Refusal
+from hearth.git import run
 from hearth.timeline import SUBJECT_MAX, Entry, History, champions, is_mark, metrics_in, natural
 
 
@@ -81,10 +81,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _run(folder: Path, words: Sequence[str], given: bytes = b"") -> bytes:
-    try:
-        done = subprocess.run(["git", "--no-pager", *words], cwd=folder, input=given, capture_output=True, check=False)  # noqa: S607 -- git from the PATH, as DVC does
-    except OSError as error:
-        raise Refusal(f"git cannot be run ({error.strerror}); install it.") from None
+    done = run(*words, folder=folder, given=given)
     if done.returncode:
         said = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
         raise Refusal(said[0].removeprefix("fatal: ") + "." if said else "the repository has no commit yet.")

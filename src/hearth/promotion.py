@@ -18,21 +18,21 @@ from hearth.comparison import Comparison
 from hearth.errors import Refusal
 from hearth.gate import GateParams
 from hearth.gate import judge as judge_by_gate
+from hearth.git import git
 from hearth.locks import faults, folder_md5, md5
 from hearth.margins import judged
 from hearth.parquet import columns_of
-from hearth.paths import BENTO, EVIDENCE, GATE, METRICS, MODEL, PARAMS, SIGNATURE, SLICES
+from hearth.paths import BENTO, DVC_LOCK, EVIDENCE, GATE, METRICS, MODEL, PARAMS, SIGNATURE, SLICES
 from hearth.pricing import Fit, price
 from hearth.release import MANIFEST
 from hearth.releases import ARTIFACT, Release, ReleaseParams
-from hearth.revisions import Commit, UnreadableError, git
+from hearth.revisions import Commit, UnreadableError
 from hearth.scoring import Floats, scores
-from hearth.stages.package import check_answers
+from hearth.stages.package import against, check_answers
 from hearth.storage import parsed_json, read_bytes
 from hearth.strict import parse
 
 JUDGING = ("evaluate", "gate", "releases")  # sections of params.yaml
-LOCK_FILE = Path("dvc.lock")
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ class Candidate:
     """Hold what is known of a commit that kept every rule."""
 
     commit: Commit
+    read: Read
     bento: bytes
-    model_version: str
-    metrics: Mapping[str, float]
     signature: str | None
 
     @property
@@ -51,8 +50,8 @@ class Candidate:
         return {
             "signature": self.signature,
             "bento": {"sha256": hashlib.sha256(self.bento).hexdigest(), "size": len(self.bento)},
-            "metrics": dict(self.metrics),
-            "model_version": self.model_version,
+            "metrics": dict(self.read.metrics),
+            "model_version": self.read.released.version,
         }
 
 
@@ -68,7 +67,7 @@ def check_tree() -> None:
 def check_lock(commit: Commit) -> None:
     """Refuse a commit whose dvc.lock is not that of a whole run, or names outputs that are nowhere or damaged."""
     found = lock_faults(commit)
-    for stage in (commit.values(LOCK_FILE).get("stages") or {}).values():
+    for stage in (commit.values(DVC_LOCK).get("stages") or {}).values():
         for out in stage.get("outs") or ():
             try:
                 whole = str(out.get("md5", ""))
@@ -83,7 +82,7 @@ def check_lock(commit: Commit) -> None:
 def lock_faults(commit: Commit) -> list[str]:
     """Return in words where a commit's dvc.lock is not that of its dvc.yaml, its params and its files."""
     stages, imported = commit.stages()
-    return faults(stages, commit.values(LOCK_FILE), commit.values(PARAMS), lambda path: in_git(commit, imported, path))
+    return faults(stages, commit.values(DVC_LOCK), commit.values(PARAMS), lambda path: in_git(commit, imported, path))
 
 
 def in_git(commit: Commit, imported: Mapping[str, str], path: str) -> str | None:
@@ -94,12 +93,9 @@ def in_git(commit: Commit, imported: Mapping[str, str], path: str) -> str | None
     return None if not files else md5(files[""]) if "" in files else folder_md5(files)
 
 
-def check_metrics(commit: Commit) -> Mapping[str, float]:
-    """Return the metrics once the gate said yes and the evaluated model, priced anew, gives these very figures."""
-    verdict = parsed_json(commit.read(GATE), f"{GATE} of {commit.name}")
-    reasons = verdict.get("reasons") if isinstance(verdict, dict) else None
-    if not isinstance(verdict, dict) or verdict.get("passed") is not True:
-        said = "; ".join(map(str, reasons)) if reasons else "it holds no verdict"
+def check_metrics(commit: Commit) -> Read:
+    """Return what is read of a commit, once the gate said yes and the evaluated model, priced anew, gives its metrics."""
+    if said := against(parsed_json(commit.read(GATE), f"{GATE} of {commit.name}")):
         raise Refusal(f"the gate of {commit.name} says no: {said}.")
     try:
         one = side(commit)
@@ -116,7 +112,7 @@ def check_metrics(commit: Commit) -> Mapping[str, float]:
                 f"{value}; run its road anew."
             )
     check_gate(commit, one, {"actual": actual, **scored})
-    return one.metrics
+    return one
 
 
 def check_gate(commit: Commit, one: Read, scored: Mapping[str, Floats]) -> None:
@@ -134,9 +130,8 @@ def check_gate(commit: Commit, one: Read, scored: Mapping[str, Floats]) -> None:
 def check_bento(content: bytes, model: Fit) -> None:
     """Boot the bento, once its model is that of its commit, and hold it to the answers that it was packaged with."""
     with TemporaryDirectory(prefix="hearth-promote-") as scratch:
-        archive, folder = Path(scratch, BENTO.name), Path(scratch, "bento")
-        archive.write_bytes(content)
-        unpack(archive, folder)
+        folder = Path(scratch, "bento")
+        unpack(content, str(BENTO), folder)
         try:
             golden = json.loads((folder / "src/about.json").read_bytes())["golden"]
             packaged = (folder / "src/model" / MANIFEST).read_bytes()
@@ -149,12 +144,12 @@ def check_bento(content: bytes, model: Fit) -> None:
         check_answers(content, golden)
 
 
-def judge(champion: Release, candidate: Commit, params: ReleaseParams) -> tuple[Comparison, list[str], list[str]]:
+def judge(champion: Release, candidate: Read, params: ReleaseParams) -> tuple[Comparison, list[str], list[str]]:
     """Return the comparison with the champion, the hard reasons against the candidate, and the doubts.
 
     A candidate that changes what it is judged by is a doubt of its own, for its margins and slices are those of its commit.
     """
-    found = compared(Commit(f"{ARTIFACT} {champion.version}", champion.commit), candidate)
+    found = compared(side(Commit(f"{ARTIFACT} {champion.version}", champion.commit)), candidate)
     hard, doubts = judged(found, params)
     for key, pair in found.params.items():
         if key.split(".")[0] in JUDGING:
@@ -192,9 +187,9 @@ def push(commit: Commit, content: bytes, name: str) -> None:
                       "push over it. Delete that object and promote again; nothing was released.")  # fmt: skip
 
 
-def signature_of(manifest: bytes) -> str | None:
-    """Return the signature that `hearth sign` made of this very manifest in the workspace, if it did."""
+def signature_of(commit: Commit) -> str | None:
+    """Return the signature that `hearth sign` made in the workspace, if it is one of this commit's model."""
     signed = MODEL / MANIFEST
-    if not SIGNATURE.is_file() or not signed.is_file() or read_bytes(signed) != manifest:
+    if not SIGNATURE.is_file() or not signed.is_file() or read_bytes(signed) != commit.folder(MODEL)[MANIFEST]:
         return None
     return read_bytes(SIGNATURE).decode()

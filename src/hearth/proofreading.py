@@ -3,13 +3,13 @@
 The text itself is read, not what it was made from: whoever changes a template, the words or the file is found out.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from hearth.figures import finite
 from hearth.measures import shown
 from hearth.scoring import KEYS
 
@@ -49,7 +49,7 @@ def _index_faults(document: Mapping[str, Any], metrics: Mapping[str, object], wh
         if key not in KEYS or key not in given or sum(key == other for other, _ in entries) > 1:
             found.append(f"{place} stands there {sum(key == other for other, _ in entries)} times, wanted "
                          f"{'once' if key in KEYS else 'no key but those of metrics.json'}")  # fmt: skip
-        elif not is_number(given[key]) or not is_number(metrics.get(key)) or given[key] != metrics[key]:
+        elif not finite(given[key]) or not finite(metrics.get(key)) or given[key] != metrics[key]:
             found.append(f"{place} is {given[key]!r}, metrics.json has {metrics.get(key)!r}")
     return found
 
@@ -80,17 +80,12 @@ def _text_faults(body: str, metrics: Mapping[str, object], where: str, unit: str
     for key, text in [*rows, *told]:
         if key in KEYS:
             wanted = metrics.get(key)
-            right = shown(key, float(wanted), unit) if is_number(wanted) else ""  # type: ignore[arg-type]
+            right = shown(key, float(wanted), unit) if finite(wanted) else ""  # type: ignore[arg-type]
             if not right or not re.search(rf"(^|[^\w.,+\u2212-]){re.escape(right)}$", text.strip()):
                 found.append(f"{where} says {key} is {text.strip().rsplit(' ', 1)[-1]!r}, metrics.json has {wanted!r}")
     if whole:
         found += [f"{where}: the table of metrics lacks {key}" for key in KEYS if key not in dict(rows)]
     return found
-
-
-def is_number(value: object) -> bool:
-    """Return whether a value is a finite number, and not true or false."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _hollow(value: object) -> bool:

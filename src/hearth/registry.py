@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 from hearth.errors import Refusal, WrongUseError
+from hearth.git import git
 from hearth.paths import BENTO
 from hearth.releases import ARTIFACT, History, Release, Tag, history
-from hearth.revisions import Commit, git
+from hearth.revisions import Commit
 
 _FORMAT = "%(objecttype)%00%(refname:strip=2)%00%(*objectname)%00%(taggername)%00%(taggerdate:unix)%00%(contents)%00"
 
@@ -33,7 +34,7 @@ def releases(environment: str) -> History:
 def tags() -> list[Tag]:
     """Return the artifact's annotated tags."""
     found = []
-    listed = git("for-each-ref", f"--format={_FORMAT}", f"refs/tags/{ARTIFACT}@*", f"refs/tags/{ARTIFACT}#**")
+    listed = git("for-each-ref", f"--format={_FORMAT}", f"refs/tags/{ARTIFACT}@*", f"refs/tags/{ARTIFACT}#*")
     fields = listed.split("\x00")  # six of each tag; a message holds no NUL, but may hold anything else
     for kind, name, commit, who, when, text in zip(*(fields[place::6] for place in range(6)), strict=False):
         if kind.lstrip("\n") == "tag":

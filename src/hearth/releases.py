@@ -124,6 +124,11 @@ class History:
         return signed[-1] if signed else None
 
     @property
+    def next_number(self) -> int:
+        """Return the number of the next change."""
+        return self.events[-1].number + 1 if self.events else 1
+
+    @property
     def next_version(self) -> str:
         """Return the version after the highest one, its middle part counted up."""
         if not self.versions:
@@ -135,6 +140,18 @@ class History:
         """Return the newest version of a commit."""
         found = [release for release in self.versions.values() if release.commit == commit]
         return max(found, key=lambda release: release.number, default=None)
+
+
+def version_of(tag: str) -> str | None:
+    """Return the version that a tag of this name registers, None for any other."""
+    match = _VERSION.fullmatch(tag)
+    return match[1] if match else None
+
+
+def promotion_of(tag: str) -> tuple[str, int] | None:
+    """Return the environment and the number of the promotion that a tag of this name is, None for any other."""
+    match = _LIVE.fullmatch(tag)
+    return (match[1], int(match[2])) if match else None
 
 
 def version_tag(version: str) -> str:
@@ -150,23 +167,23 @@ def live_tag(environment: str, number: int) -> str:
 def history(tags: Sequence[Tag], environment: str) -> History:
     """Return what the tags say; others than ours are passed over."""
     versions = {
-        match[1]: Release(match[1], tag.commit, evidence(tag.message))
+        version: Release(version, tag.commit, evidence(tag.message))
         for tag in tags
-        if (match := _VERSION.fullmatch(tag.name))
+        if (version := version_of(tag.name))
     }
     of_commit: dict[str, Release] = {}
     for release in sorted(versions.values(), key=lambda release: release.number):
         of_commit[release.commit] = release
     events = []
     for tag in tags:
-        match = _LIVE.fullmatch(tag.name)
-        if match and match[1] == environment and tag.commit in of_commit:
+        promoted = promotion_of(tag.name)
+        if promoted and promoted[0] == environment and tag.commit in of_commit:
             known = evidence(tag.message)
             named = versions.get(str(known.get("version")))
             release = named if named and named.commit == tag.commit else of_commit[tag.commit]
             action: Literal["promote", "rollback"] = "rollback" if known.get("action") == "rollback" else "promote"
             reason = str(known.get("reason") or "")
-            events.append(Event(int(match[2]), action, release, tag.who, tag.when, reason, known))
+            events.append(Event(promoted[1], action, release, tag.who, tag.when, reason, known))
     return History(environment, versions, sorted(events, key=lambda event: event.number))
 
 

@@ -5,10 +5,9 @@ says nothing that depends on a clock or on the folder, so that the same commit a
 """
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from hearth.baselines import GROUP_MEDIAN, LAST_SALE, MEDIAN, RIDGE
@@ -29,19 +28,17 @@ from hearth.findings import (
 )
 from hearth.measures import MEASURES, money, shown
 from hearth.page import words
+from hearth.templating import filled
 from hearth.timeline import Entry
 
 COURSE = ("mdape", "rmse_log", "coverage", "bias")
 SHORT = {"mdape": "median error", "rmse_log": "log error", "coverage": "coverage", "bias": "bias"}
 
 
-def report(template: str, style: str, material: Material) -> str:
+def report(templates: Mapping[str, str], material: Material) -> str:
     """Return the report as one HTML file."""
-    # What drawings.py and document.py return is marked safe in the template, since they escape; all else is escaped here.
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(template).render(style=style, **sections(material)) + "\n"
+    # What drawings.py and document.py return is marked safe in the template, since they escape.
+    return filled(templates, "report.html", **sections(material))
 
 
 def sections(m: Material) -> dict[str, Any]:

@@ -5,7 +5,6 @@ itself would hand on an object that was damaged in its cache or on a remote.
 """
 
 import io
-import subprocess
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hearth.errors import Refusal, WrongUseError
+from hearth.git import git, run
 from hearth.locks import Stage, folder_md5, md5
 from hearth.releases import version_tag
 from hearth.storage import read_bytes, read_folder
@@ -26,18 +26,6 @@ Content = TypeVar("Content")
 
 class UnreadableError(WrongUseError):
     """Say which file of which revision cannot be read, and what would help."""
-
-
-def git(*words: str, text: str | None = None) -> str:
-    """Return what git prints; refuse with git's own words when it fails. Bytes that are no UTF-8 become marks of doubt."""
-    command = ["git", *words]
-    try:
-        done = subprocess.run(command, input=text, capture_output=True, check=False, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise Refusal(f"git cannot be run ({error.strerror}); install it, or put it on the PATH.") from None
-    if done.returncode:
-        raise Refusal(f"git {' '.join(words[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout.strip()
 
 
 class Workspace:
@@ -116,7 +104,7 @@ class Commit:
 
     def git_files(self, path: str) -> dict[str, bytes]:
         """Return the file that git has at a path, under the empty name, or the files of a folder; nothing if it has none."""
-        done = subprocess.run(["git", "archive", self.commit, path], capture_output=True, check=False)  # noqa: S607
+        done = run("archive", self.commit, path)
         if done.returncode:
             return {}
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:

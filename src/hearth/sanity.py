@@ -1,6 +1,5 @@
 """Say whether figures can be trusted at all, before the gate holds a limit against them."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 
 from hearth.baselines import BASELINES, LAST_SALE
 from hearth.evidence import Evidence
+from hearth.figures import finite
 from hearth.scoring import KEYS, Floats
 
 PARTS = ("actual", "predicted", "low", "high")
@@ -20,16 +20,6 @@ def incomplete(metrics: Mapping[str, object]) -> list[str]:
     return broken + [
         f"metrics: {name} is {value!r}, no finite number" for name, value in metrics.items() if not finite(value)
     ]
-
-
-def finite(value: object) -> bool:
-    """Return whether a value is a number that is finite; a truth value is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        return False
 
 
 def impossible(metrics: Mapping[str, float]) -> list[str]:

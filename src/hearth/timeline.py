@@ -1,21 +1,19 @@
 """Hold how the metrics went over commits and releases.
 
-A release is an annotated tag `NAME@VERSION`, a promotion one `NAME#ENVIRONMENT#NUMBER`; of each environment the tag with
-the highest number points at the champion (GTO's scheme, docs/decisions.md).
+Which tags are releases and promotions is said in releases.py; of each environment the one with the highest number points at
+the champion.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hearth.proofreading import is_number
-from hearth.releases import ARTIFACT
+from hearth.figures import finite
+from hearth.releases import promotion_of, version_of
 from hearth.scoring import KEYS
 from hearth.strict import loads
 
 SUBJECT_MAX = 100
-_VERSION = re.compile(rf"{ARTIFACT}@v?\d[^@#!]*")
-_PROMOTION = re.compile(rf"({ARTIFACT})#([^@#!]+)#(\d+)")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class History:
 
 def is_mark(tag: str) -> bool:
     """Return whether a tag's name is that of a release or a promotion."""
-    return bool(_VERSION.fullmatch(tag) or _PROMOTION.fullmatch(tag))
+    return bool(version_of(tag) or promotion_of(tag))
 
 
 def metrics_in(content: bytes | None) -> tuple[dict[str, float] | None, str]:
@@ -55,7 +53,7 @@ def metrics_in(content: bytes | None) -> tuple[dict[str, float] | None, str]:
         return None, f"the file is broken: {error}"
     if not isinstance(document, dict):
         return None, "the file holds no metrics"
-    metrics = {key: float(document[key]) for key in KEYS if is_number(document.get(key))}
+    metrics = {key: float(document[key]) for key in KEYS if finite(document.get(key))}
     lacking = [key for key in KEYS if key not in metrics]
     return metrics or None, f"no number for {', '.join(lacking)}" if lacking else ""
 
@@ -64,8 +62,9 @@ def champions(tags: Mapping[str, str]) -> dict[str, str]:
     """Return for each environment the promotion with the highest number."""
     newest: dict[str, tuple[int, str]] = {}
     for tag in sorted(tags):
-        if found := _PROMOTION.fullmatch(tag):
-            newest[found[2]] = max(newest.get(found[2], (-1, "")), (int(found[3]), tag))
+        if found := promotion_of(tag):
+            environment, number = found
+            newest[environment] = max(newest.get(environment, (-1, "")), (number, tag))
     return {environment: tag for environment, (_, tag) in newest.items()}
 
 

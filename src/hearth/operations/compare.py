@@ -5,15 +5,13 @@ DVC's cache and its remote; nothing is checked out. Exit status 0: compared, 2: 
 """
 
 import argparse
-from pathlib import Path
 
-from hearth.comparing import compared
+from hearth.comparing import compared, side
 from hearth.comparison_text import markdown, terminal
 from hearth.errors import Refusal, WrongUseError
+from hearth.operations import absolute, templates
 from hearth.revisions import WORKSPACE, revision
-from hearth.storage import read_text, write_text
-
-TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+from hearth.storage import write_text
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,24 +21,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything as JSON")
     form.add_argument("--markdown", action="store_true", help="print tables for a pull request")
-    parser.add_argument("--html", type=_absolute, metavar="FILE", help="write a page with plots as well")
-
-
-def _absolute(text: str) -> Path:
-    return Path(text).absolute()
+    parser.add_argument("--html", type=absolute, metavar="FILE", help="write a page with plots as well")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the comparison; whatever cannot be compared is an error, never a silent yes."""
     try:
-        found = compared(revision(options.base), revision(options.candidate))
+        found = compared(side(revision(options.base)), side(revision(options.candidate)))
     except Refusal as refusal:
         raise WrongUseError(str(refusal)) from None
     if options.html:
         from hearth.comparison_page import page
 
-        write_text(
-            options.html, page(found, read_text(TEMPLATES / "comparison.html"), read_text(TEMPLATES / "style.css"))
-        )
+        write_text(options.html, page(found, templates()))
     print(found.model_dump_json(indent=2) if options.json else markdown(found) if options.markdown else terminal(found))
     return 0

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from hearth.answering import Answers, BadRequestError, ServiceParams
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.explanation import Contribution, adds_up, explain, typical
+from hearth.operations import absolute
 from hearth.params import section
 from hearth.paths import MODEL, TEST, TRAIN
 from hearth.release import Release, open_release
@@ -29,16 +29,9 @@ ACROSS = 3  # values in a line
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take a file with a house, or the place of a prepared test row."""
     source = parser.add_mutually_exclusive_group()
-    # Absolute at once: the command changes into the project's top folder before it runs.
-    source.add_argument(
-        "--house", type=_absolute, metavar="FILE", help="JSON file with one house, as for POST /predict"
-    )
+    source.add_argument("--house", type=absolute, metavar="FILE", help="JSON file with one house, as for POST /predict")
     source.add_argument("--row", type=int, default=0, metavar="N", help=f"row N of {TEST}, from 0 (without it: row 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-
-
-def _absolute(text: str) -> Path:
-    return Path(text).absolute()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from hearth.answering import Answers, ServiceParams
 from hearth.batch import PRICED, REFUSED, Batch, carried, missing, renamed
 from hearth.contract import Contract
 from hearth.errors import Refusal
+from hearth.operations import absolute
 from hearth.params import section
 from hearth.paths import BENTO, MODEL
 from hearth.progress import progress
@@ -40,13 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=_table, metavar="FILE",
                         help="where the prices go, in the format that its ending says (without it: FILE with .predictions "
                              "before its ending); refused rows go beside it, with .refused, in FILE's own format")  # fmt: skip
-    parser.add_argument("--model", type=_absolute, default=MODEL, metavar="FOLDER",
+    parser.add_argument("--model", type=absolute, default=MODEL, metavar="FOLDER",
                         help=f"folder of a release, or a bento such as {BENTO} (without it: {MODEL})")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-
-
-def _absolute(text: str) -> Path:
-    return Path(text).absolute()
 
 
 def _table(text: str) -> Path:
@@ -54,7 +51,7 @@ def _table(text: str) -> Path:
         ending(Path(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return _absolute(text)
+    return absolute(text)
 
 
 def run(options: argparse.Namespace) -> int:

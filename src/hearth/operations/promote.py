@@ -12,9 +12,9 @@ from typing import Any
 from hearth.comparison import Comparison
 from hearth.comparison_text import introduction, verdict
 from hearth.errors import Refusal
+from hearth.git import git
 from hearth.params import section
-from hearth.paths import BENTO, MODEL
-from hearth.pricing import fit
+from hearth.paths import BENTO
 from hearth.progress import progress
 from hearth.promotion import (
     Candidate,
@@ -28,9 +28,8 @@ from hearth.promotion import (
     signature_of,
 )
 from hearth.registry import one_at_a_time, publish, releases, write
-from hearth.release import MANIFEST
 from hearth.releases import ARTIFACT, TELL, History, ReleaseParams, live_tag, message, version_tag
-from hearth.revisions import Commit, UnreadableError, git, revision
+from hearth.revisions import Commit, UnreadableError, revision
 
 STEPS = 6
 
@@ -51,9 +50,11 @@ def run(options: argparse.Namespace) -> int:
     with one_at_a_time("promote"), progress(STEPS, unit="step") as step:
         check_tree()
         known = releases(params.environment)
-        model = fit(candidate, MODEL)
-        signature = signature_of(model.files[MANIFEST])
-        if known.champion and known.champion.commit == candidate.commit and (known.signature or not signature):
+        if (
+            known.champion
+            and known.champion.commit == candidate.commit
+            and (known.signature or not signature_of(candidate))
+        ):
             raise Refusal(
                 f"{options.revision} is the champion already, {known.champion.version}; there is nothing to promote."
             )
@@ -62,10 +63,10 @@ def run(options: argparse.Namespace) -> int:
         step(f"is the lock of {candidate.name} whole?", 1)
         check_lock(candidate)
         step("are its metrics its own, and did the gate say yes?", 1)
-        metrics = check_metrics(candidate)
+        read = check_metrics(candidate)
         step("does its bento boot and answer as packaged?", 1)
-        one = Candidate(candidate, candidate.read(BENTO), model.version, metrics, signature)
-        check_bento(one.bento, model)
+        one = Candidate(candidate, read, candidate.read(BENTO), signature_of(candidate))
+        check_bento(one.bento, read.released)
         step(f"is it no worse than {known.champion.version if known.champion else 'nothing (no champion yet)'}?", 1)
         found, doubts = _against_champion(known, one, params, reason)
         step("pushing its outputs to DVC's remote", 1)
@@ -73,8 +74,8 @@ def run(options: argparse.Namespace) -> int:
         step("making the tags", 1)
         version = _release(known, one, found, doubts, reason, params, options.push)
     print(
-        f"{version} is the champion of {params.environment}: model {one.model_version}, "
-        f"{'signed' if signature else 'not signed'}, bento on the DVC remote {remote}"
+        f"{version} is the champion of {params.environment}: model {read.released.version}, "
+        f"{'signed' if one.signature else 'not signed'}, bento on the DVC remote {remote}"
     )
     print("`hearth serve` serves it" + ("" if options.push else f"; {TELL}"))
     return 0
@@ -82,8 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_names(known: History, candidate: Commit) -> None:
     """Refuse at once what `write` would refuse at the end: a tag of this name that is no release of ours."""
-    number = known.events[-1].number + 1 if known.events else 1
-    wanted = [live_tag(known.environment, number)]
+    wanted = [live_tag(known.environment, known.next_number)]
     wanted += [] if known.registered(candidate.commit) else [version_tag(known.next_version)]
     if taken := git("tag", "--list", *wanted):
         raise Refusal(f"the tag {', '.join(taken.splitlines())} exists already and is none that `hearth promote` made, so nothing "
@@ -97,7 +97,7 @@ def _against_champion(
         print("This is the first release: there is no champion to compare with.", file=sys.stderr)
         return None, []
     candidate = one.commit
-    found, hard, doubts = judge(known.champion, candidate, params)
+    found, hard, doubts = judge(known.champion, one.read, params)
     if known.signature and not one.signature:
         doubts.append("the champion's model is signed and this one is not, so a service that asks for a signature would serve "
                       "nothing; `hearth sign` it first")  # fmt: skip
@@ -117,7 +117,6 @@ def _release(
     """Make the tags of the version, where its commit has none, and of the promotion; return the version."""
     registered = known.registered(one.commit.commit)
     version = registered.version if registered else known.next_version
-    number = known.events[-1].number + 1 if known.events else 1
     told = (
         ["The first release: no champion to compare with."] if found is None else [*introduction(found), verdict(found)]
     )
@@ -133,11 +132,11 @@ def _release(
         "signature": one.signature,
         "comparison": None if found is None else _short(found),
     }
-    tags = [(live_tag(known.environment, number), one.commit.commit,
+    tags = [(live_tag(known.environment, known.next_number), one.commit.commit,
              message(f"Promote {ARTIFACT} {version} to {known.environment}", told, event))]  # fmt: skip
     if registered is None:
-        figures = [f"{name}: {value:g}" for name, value in one.metrics.items()]
-        title = f"Release {ARTIFACT} {version}, model {one.model_version}"
+        figures = [f"{name}: {value:g}" for name, value in one.read.metrics.items()]
+        title = f"Release {ARTIFACT} {version}, model {one.read.released.version}"
         tags.insert(0, (version_tag(version), one.commit.commit, message(title, figures, one.known)))
     write(tags)
     if push_tags:

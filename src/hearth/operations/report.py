@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,8 @@ from hearth.evidence import Evidence
 from hearth.findings import Material, Step
 from hearth.gate import GateParams
 from hearth.history import history
+from hearth.locks import md5
+from hearth.operations import absolute, templates
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame
 from hearth.paths import (
@@ -43,23 +44,16 @@ from hearth.storage import read_bytes, read_folder, read_json, read_text, read_y
 from hearth.strict import parse
 from hearth.timeline import Entry, History
 
-TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the file to write."""
-    # Absolute at once: the command changes into the project's top folder before it runs.
-    parser.add_argument("-o", "--output", type=_absolute, metavar="FILE", help=f"write it here (without it: {REPORT})")
-
-
-def _absolute(text: str) -> Path:
-    return Path(text).absolute()
+    parser.add_argument("-o", "--output", type=absolute, metavar="FILE", help=f"write it here (without it: {REPORT})")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the report on the workspace's outputs, and say where it is."""
     target = options.output or REPORT
-    write_text(target, report(read_text(TEMPLATES / "report.html"), read_text(TEMPLATES / "style.css"), gathered()))
+    write_text(target, report(templates(), gathered()))
     print(f"wrote {target}: open it in a browser, it needs nothing else")
     return 0
 
@@ -122,7 +116,7 @@ def _step(title: str, path: Path, locked: Mapping[str, Any]) -> Step:
         return Step(
             title, str(path), f"md5 {locked.get(str(path), 'unknown')}", "The file itself is not in the workspace."
         )
-    digest = hashlib.md5(read_bytes(path), usedforsecurity=False).hexdigest()  # DVC's own, to be compared
+    digest = md5(read_bytes(path))
     note = (
         "" if locked.get(path.as_posix()) == digest else "It is not the file of dvc.lock; `dvc repro` makes both anew."
     )

@@ -29,11 +29,10 @@ def run(options: argparse.Namespace) -> int:
         target = _target(known, options.to)
         content = fetch(target)
         champion = known.champion
-        number = known.events[-1].number + 1
         event = {"action": "rollback", "version": target.version, "previous": champion.version if champion else None,
                  "reason": options.reason}  # fmt: skip
         title = f"Roll {ARTIFACT} back to {target.version} in {environment}"
-        tag = live_tag(environment, number)
+        tag = live_tag(environment, known.next_number)
         write([(tag, target.commit, message(title, [f"Reason: {options.reason}"], event))])
         if options.push:
             publish([tag])

@@ -8,8 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from hearth.bento import Served, serve_forever
 from hearth.errors import Refusal
+from hearth.keeper import Served, serve_forever
 from hearth.params import section
 from hearth.paths import BENTO, LOG
 from hearth.paths import SIGNATURE as SIGNATURE_FILE
@@ -40,23 +40,23 @@ def run(options: argparse.Namespace) -> int:
         print(f"note: what is released cannot be known here: {refusal}", file=sys.stderr, flush=True)
         return serve_forever(of_workspace(), options.host, options.port, LOG, lambda: None)
     first = of_workspace() if known.champion is None else of_champion(known)
-    follower = Follower(environment, known.champion.version if known.champion else None)
+    follower = Follower(environment, known)
     return serve_forever(first, options.host, options.port, LOG, follower.newer)
 
 
 class Follower:
     """Notice when the champion becomes another one than it was when last asked."""
 
-    def __init__(self, environment: str, version: str | None) -> None:
-        """Know which version is served, none for the workspace's bento."""
-        self.environment, self.version = environment, version
+    def __init__(self, environment: str, known: History) -> None:
+        """Know what is served: the champion of this history, or, without one, the workspace's bento."""
+        self.environment, self.served = environment, _identity(known)
         self.fault = ""
 
     def newer(self) -> Served | None:
         """Return the champion if it is another; say once what stands in the way, and leave what is served alone."""
         try:
             known = releases(self.environment)
-            if known.champion is None or known.champion.version == self.version:
+            if known.champion is None or _identity(known) == self.served:
                 return None
             found = of_champion(known)
         except Exception as error:  # whatever it is, it must not take down what is served
@@ -64,8 +64,13 @@ class Follower:
                 print(f"warning: {error}", file=sys.stderr, flush=True)
             self.fault = str(error)
             return None
-        self.version, self.fault = known.champion.version, ""
+        self.served, self.fault = _identity(known), ""
         return found
+
+
+def _identity(known: History) -> tuple[str | None, str | None]:
+    """Return what tells a champion from another: its version, and its signature, which a second promotion may add."""
+    return (known.champion.version if known.champion else None), known.signature
 
 
 def of_champion(known: History) -> Served:

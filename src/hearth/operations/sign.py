@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from hearth.errors import Refusal
+from hearth.operations import absolute
 from hearth.paths import MODEL, SIGNATURE
 from hearth.release import MANIFEST, verify
 from hearth.signing import new_key, sign
@@ -16,13 +17,9 @@ from hearth.storage import read_bytes, read_folder, write_bytes
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the private key, to sign with or to make."""
-    parser.add_argument("--key", type=_absolute, required=True, metavar="FILE", help="private key, Ed25519 in PEM")
+    parser.add_argument("--key", type=absolute, required=True, metavar="FILE", help="private key, Ed25519 in PEM")
     parser.add_argument("--new-key", action="store_true",
                         help="make the key first, and FILE.pub beside it, readable by you only; keep it out of git")  # fmt: skip
-
-
-def _absolute(text: str) -> Path:
-    return Path(text).absolute()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
+
 from hearth.answering import Answers, ServiceParams
 from hearth.bento import MODULES, NAME, build, served
 from hearth.cards import CardWords, Run, checked, data_document, model_document, run_of
@@ -42,13 +44,14 @@ def main(
 ) -> None:
     """Write the bento; refuse when the gate says no, a card has a fault, or the served answers are not the model's."""
     verdict = read_json(gate)
-    if not isinstance(verdict, dict) or verdict.get("passed") is not True:
+    if reasons := against(verdict):
         raise Refusal(
-            f"{gate} says no, so nothing is packaged: {_reasons(verdict)}. Mend the model, or a limit in params.yaml (gate)."
+            f"{gate} says no, so nothing is packaged: {reasons}. Mend the model, or a limit in params.yaml (gate)."
         )
     params = section("service", ServiceParams)
     release = open_release(read_folder(model), str(model))
-    golden = golden_cases(Answers(release, params), test)
+    tested = read_frame(test)
+    golden = golden_cases(Answers(release, params), tested)
     about = {"service": params.model_dump(), "golden": golden, "metrics": read_json(metrics), "gate": verdict}
     rows = columns_of(read_frame(train))
     about["typical"] = requests_of(typical(rows, release.contract), release.contract)[0]
@@ -56,7 +59,7 @@ def main(
     files = {f"model/{name}": content for name, content in read_folder(model).items()}
     files |= {f"hearth/{name}.py": read_bytes(sources / f"{name}.py") for name in MODULES}
     files |= {"service.py": read_bytes(sources / "bento_entry.py"), "requirements.txt": read_bytes(lock)}
-    days = columns_of(read_frame(test))[release.contract.time.name]
+    days = columns_of(tested)[release.contract.time.name]
     figures = (about["metrics"], read_json(evidence), read_text(slices), days, len(read_frame(quarantine)))
     told, said = run_of(NAME, release, *figures), parse(CardWords, read_yaml(cards), str(cards))
     files |= checked(said, told)
@@ -70,7 +73,10 @@ def main(
     )
 
 
-def _reasons(verdict: Any) -> str:
+def against(verdict: Any) -> str:
+    """Return why a gate's verdict, the content of its file, lets no model through; nothing if it says yes."""
+    if isinstance(verdict, dict) and verdict.get("passed") is True:
+        return ""
     reasons = verdict.get("reasons") if isinstance(verdict, dict) else None
     return "; ".join(map(str, reasons)) if reasons else "it holds no verdict"
 
@@ -85,9 +91,8 @@ def page_files(run: Run, said: CardWords, rows: Columns) -> dict[str, bytes]:
     return {"index.html": made, "card.html": cards} | plain
 
 
-def golden_cases(answers: Answers, test: Path) -> list[dict[str, Any]]:
+def golden_cases(answers: Answers, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Return requests made from test rows, evenly spread, and the model's own answers to them."""
-    rows = read_frame(test)
     chosen = rows.iloc[:: max(1, len(rows) // GOLDEN_ROWS)].head(GOLDEN_ROWS)
     cases = []
     for request in requests_of(columns_of(chosen), answers.contract):
