@@ -16,6 +16,7 @@ from samples import service_limits
 
 from hearth.answering import Answers
 from hearth.features import DERIVED, Derived, FeatureParams, compute
+from hearth.operations import templates
 from hearth.operations.report import gathered
 from hearth.paths import MODEL
 from hearth.release import open_release
@@ -199,12 +200,6 @@ def test_one_request_gets_the_features_of_its_table_row(project: Path) -> None:
     assert from_table.tobytes() == from_requests.tobytes()
 
 
-def page_of(template: str, style: str) -> str:
-    """Return the report on the workspace's run."""
-    folder = PROJECT / "src/hearth/templates"
-    return report((folder / template).read_text(), (folder / style).read_text(), gathered())
-
-
 def test_package_boots_a_bento_of_another_table(bikes: Path, tmp_path: Path) -> None:
     """With the features that the shipped code has, since the bento carries that code."""
     with inside(shutil.copytree(bikes, tmp_path / "bikes")):
@@ -216,7 +211,7 @@ def test_package_boots_a_bento_of_another_table(bikes: Path, tmp_path: Path) -> 
             stage.main()
         assert Path("models/house_prices.bento").stat().st_size > 10_000
         Path("dvc.lock").write_text("stages: {}\n")
-        said = page_of("report.html", "style.css")
+        said = report(templates(), gathered())
         assert "May it be released?" in said
         assert "There is no history: not a git repository" in said
         assert "priced too low" not in said  # no place, no map
