@@ -33,7 +33,7 @@ STARTED_WITHIN_S = 60
 PORTS = range(20_000, 32_000)  # below those that systems give by themselves
 
 # The modules that the service loads; a test compares them with what it really loads.
-MODULES = ("__init__", "answering", "contract", "counters", "errors", "explanation", "features", "front", "impatience",
+MODULES = ("__init__", "answering", "clock", "contract", "counters", "errors", "explanation", "features", "front", "impatience",
            "intervals", "journal", "levels", "market", "masks", "neighbours", "openapi", "release", "request", "rules", "service",
            "signing", "static", "storage", "strict", "trees")  # fmt: skip
 

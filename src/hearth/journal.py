@@ -8,10 +8,10 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hearth.clock import now as present
 from hearth.errors import Refusal
 from hearth.strict import loads
 
@@ -36,7 +36,7 @@ class Journal:
 
     def append(self, entry: dict[str, Any]) -> None:
         """Write one entry with its time as `at`, and wait until it is on the disk; raise OSError where it cannot be."""
-        now = datetime.now(UTC)
+        now = present()
         text = {"at": now.isoformat(timespec="milliseconds")} | entry
         line = json.dumps(text, sort_keys=True, allow_nan=False).encode() + b"\n"
         target = self.folder / f"{self.name}-{now.date().isoformat()}{ENDING}"
