@@ -34,7 +34,7 @@ def test_few_values_are_described_by_the_share_of_each(values: list[float], expe
 
 
 def test_booleans_are_values() -> None:
-    assert shape([True, False, False, False], kind=np.bool_) == {"empty": 0.0, "levels": {"False": 0.75, "True": 0.25}}
+    assert shape([True, False, False, False], kind=np.bool_) == {"empty": 0.0, "levels": {"0": 0.75, "1": 0.25}}
 
 
 def test_many_values_are_described_by_equal_shares() -> None:

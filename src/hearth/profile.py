@@ -180,7 +180,8 @@ def _wander(shape: Shape, values: NDArray[Any], windows: NDArray[np.int64]) -> f
 
 
 def _names(levels: NDArray[Any]) -> Sequence[str]:
-    return [f"{level:.15g}" if isinstance(level, float) else str(level) for level in levels.tolist()]
+    """Return what levels are called: alike for true and 1, since a table may hold either."""
+    return [f"{level:.15g}" if isinstance(level, (bool, float)) else str(level) for level in levels.tolist()]
 
 
 def _shares(counts: NDArray[np.int64]) -> list[float]:
