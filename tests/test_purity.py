@@ -10,7 +10,7 @@ from conftest import PROJECT
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
 DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "front", "git", "history", "impatience", "journal", "keeper", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "revisions",
-         "service", "storage"}  # fmt: skip
+         "service", "storage", "watch"}  # fmt: skip
 LIBRARIES = {
     "numpy",
     "pandas",
@@ -29,6 +29,7 @@ LIBRARIES = {
     "cryptography",
     "jinja2",
     "packaging",
+    "prometheus_client",
 }
 PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
                  "io", "itertools", "json", "math", "pathlib", "re", "secrets", "string", "types", "typing"}  # fmt: skip
