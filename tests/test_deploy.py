@@ -224,6 +224,37 @@ def test_prometheus_finds_its_files_good_and_each_planted_fault(words: str) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "noticed"),
+    [
+        ("> 2 * hearth_monitor_every", "> 4 * hearth_monitor_every", "MonitorSilent"),
+        ("abs(time() - hearth_monitor_last_run_timestamp_seconds)", "time() - hearth_monitor_last_run_timestamp_seconds", "MonitorSilent"),
+        ("or absent(hearth_monitor_last_run_timestamp_seconds) ", "", "MonitorSilent"),
+        ("or absent(hearth_monitor_every_seconds)", "", "MonitorSilent"),
+        ("{check=\"bias\"} == 1\n        for: 5m", "{check=\"bias\"} == 1\n        for: 1m", "MonitorBias"),
+        ("{check=\"bias\"} == 1\n        for: 5m", "{check=\"bias\"} == 1\n        for: 10m", "MonitorBias"),
+        ("hearth_monitor_alarm{check=\"bias\"}", "hearth_monitor_bad{check=\"bias\"}", "MonitorBias"),
+        ("increase(hearth_log_lost_total[10m])", "increase(hearth_log_lost_total[1h])", "HearthLogLoses"),
+        ("increase(hearth_shadow_failed_total", "increase(hearth_shadow_total", "HearthShadowFails"),
+        ("hearth_monitor_feature_moved > ", "hearth_monitor_feature_moved < ", "MonitorInputDrift"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_was_weakened_is_noticed(old: str, new: str, noticed: str, tmp_path: Path) -> None:
+    program = needs("promtool", package="prometheus")
+    text = (MONITORING / "rules.yml").read_text()
+    assert text.count(old) == 1
+    (tmp_path / "rules.yml").write_text(text.replace(old, new))
+    tests = yaml.safe_load((MONITORING / "rules_test.yml").read_text())
+    tests["tests"] = [t for t in tests["tests"] if noticed in {case["alertname"] for case in t["alert_rule_test"]}]
+    (tmp_path / "rules_test.yml").write_text(yaml.safe_dump(tests))
+    done = subprocess.run(
+        [program, "test", "rules", "rules_test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    failed = set(re.findall(r"alertname: ?(\w+)", done.stdout + done.stderr))
+    assert failed == {noticed}, done.stdout + done.stderr
+
+
 def test_alertmanager_finds_its_file_good(tmp_path: Path) -> None:
     program = needs("amtool", package="prometheus-alertmanager")
     text = (MONITORING / "alertmanager.yml").read_text()
