@@ -140,8 +140,8 @@ LONG = """
 import time
 from hearth.watch import watch
 def run():
-    print("running", flush=True)
     try:
+        print("running", flush=True)
         time.sleep(60)
     finally:
         print("cleaned up", flush=True)
