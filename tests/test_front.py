@@ -281,12 +281,12 @@ class Slow(Answers):
     seconds = 0.1
     running = most = 0
 
-    def predict_batch(self, body: bytes) -> dict[str, Any]:
+    def predict_batch(self, body: bytes, via: str | None = None) -> dict[str, Any]:
         self.running += 1
         self.most = max(self.most, self.running)
         time.sleep(self.seconds)
         self.running -= 1
-        return super().predict_batch(body)
+        return super().predict_batch(body, via)
 
 
 def slow(**limits: float) -> Slow:
@@ -334,7 +334,7 @@ def test_a_queue_that_is_full_refuses_and_one_that_is_slow_lets_go() -> None:
 class Broken(Answers):
     """Fail as no code should."""
 
-    def predict(self, body: bytes) -> dict[str, Any]:
+    def predict(self, body: bytes, via: str | None = None) -> dict[str, Any]:  # noqa: ARG002 -- as it is called
         raise RuntimeError(f"secret of the inside, {len(body)} bytes")
 
 

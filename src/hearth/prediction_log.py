@@ -1,0 +1,249 @@
+"""Keep what was asked and answered: in order, durably, and beside the answering.
+
+Who answers only appends to a queue. One thread makes lines of it and hands them to the system every few hundredths of a
+second, from where they outlive a kill of this process; another one has the disk confirm them, which outlives a power
+failure and may take long. A disk that takes nothing stops nobody: entries wait, and beyond a limit they are counted as lost.
+"""
+
+import atexit
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+from hearth.clock import CLOCK, now
+from hearth.counters import Counters
+from hearth.errors import Refusal
+from hearth.features import Floats
+from hearth.journal import opened, sync_folder, writable
+from hearth.log_lines import PREDICTIONS, LogParams, Priced, Refused, day_of, line_of, part_name, part_of
+from hearth.shadow import Shadow
+
+WAKE_S = 0.04  # what a kill can cost; two of them stay below the 100 ms that are promised
+ROWS_AT_ONCE = 512  # made into lines, and priced by a shadow, before the disk gets them
+BEHIND = 8 * ROWS_AT_ONCE  # a shadow that is so many houses behind is left out
+NUMBER_MAX = 999  # of a part; by name they would sort wrongly after it
+DAY_S = 86_400
+log = logging.getLogger("bentoml.hearth")
+
+
+class PredictionLog:
+    """Write predictions to FOLDER/predictions-DAY-NNN.jsonl."""
+
+    def __init__(self, folder: Path, params: LogParams) -> None:
+        """Make the folder; refuse one that cannot be written to."""
+        self.folder, self.params = writable(folder, PREDICTIONS), params
+        self.shadow: Shadow | None = None
+        self.counters: Counters | None = None
+        self.written = self.lost = 0
+        self._moment = _stand_in if os.environ.get(CLOCK) else time.time
+        self._arrived: deque[Priced | Refused] = deque()
+        self._lines: deque[tuple[str, bytes]] = deque()  # with the day of their file
+        self._part, self._kept_on = ("", 0), ""
+        self._unsynced: deque[Path] = deque()
+        self._faults: dict[str, str] = {}  # by who met them
+        self._lock, self._end, self._threads = Lock(), Event(), list[Thread]()
+
+    # Called by who answers
+
+    def priced(
+        self,
+        route: str,
+        via: str | None,
+        houses: Sequence[Mapping[str, Any]],
+        answers: Sequence[Mapping[str, Any]],
+        inputs: Floats | None,
+    ) -> None:
+        """Take answered houses; they stand in the file within a tenth of a second."""
+        if self._room(len(houses)):
+            at, rows = self._moment(), repeat(None) if inputs is None else inputs
+            self._arrived.extend(zip(repeat(at), repeat(route), repeat(via), houses, answers, rows))
+
+    def refused(self, route: str, status: int, fields: tuple[str, ...]) -> None:
+        """Take a request that was refused."""
+        if self._room(1):
+            self._arrived.append(Refused(self._moment(), route, status, fields))
+
+    def _room(self, entries: int) -> bool:
+        if not self._threads:
+            self.start()
+        if len(self._arrived) + len(self._lines) + entries <= self.params.waiting_max:
+            return True
+        self._lose(entries)
+        return False
+
+    def _lose(self, entries: int) -> None:
+        with self._lock:  # more than one thread answers
+            self.lost += entries
+        if self.counters:
+            self.counters.log_lost.inc(entries)
+
+    # The start, the end, and what is told of it
+
+    def start(self) -> None:
+        """Begin to write, in the process that answers; the first entry does it too."""
+        with self._lock:
+            if self._threads:
+                return
+            self._end = Event()
+            threads = [Thread(target=_keep, args=(turn, self._end), name=name, daemon=True)
+                       for name, turn in (("hearth-log", self._turn), ("hearth-log-sync", self._sync))]  # fmt: skip
+            try:
+                for thread in threads:
+                    thread.start()
+            except RuntimeError:  # the system gives no more threads; the next entry tries again
+                self._end.set()
+                log.exception("the prediction log cannot be written")
+                return
+            self._threads = threads
+            atexit.register(self.close)
+
+    def close(self) -> None:
+        """Write what waits; entries that come later are taken as ever."""
+        self._end.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        self._threads = []
+        self._sync()
+        atexit.unregister(self.close)
+
+    def told(self) -> dict[str, Any]:
+        """Return how the log does: whether the disk takes it, and how many entries it took, did not take, and may yet take."""
+        error = next(iter(self._faults.values()), None)
+        waiting = len(self._arrived) + len(self._lines)
+        return {"kept": error is None, "written": self.written, "lost": self.lost, "waiting": waiting, "error": error}
+
+    # The threads
+
+    def _turn(self) -> None:
+        """Make lines of what arrived, and write what the disk takes."""
+        while self._arrived:
+            rows = [self._arrived.popleft() for _ in range(min(len(self._arrived), ROWS_AT_ONCE))]
+            self._lines.extend(self._made(rows))
+            self._write()
+        self._write()
+        if (today := day_of(self._moment())) != self._kept_on:
+            self._kept_on = today
+            self._delete_old()
+        if self.counters:
+            self.counters.log_waiting.set(len(self._arrived) + len(self._lines))
+
+    def _made(self, rows: list[Priced | Refused]) -> list[tuple[str, bytes]]:
+        shadowed = iter(self._shadowed([row[3] for row in rows if not isinstance(row, Refused)]))
+        made = []
+        for row in rows:
+            shadow = None if isinstance(row, Refused) else next(shadowed, None)
+            try:
+                made.append((day_of(row[0]), line_of(row, shadow)))
+            except (ValueError, TypeError):
+                log.exception("an entry cannot be written")
+                self._lose(1)
+        return made
+
+    def _shadowed(self, houses: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        if self.shadow is None or not houses:
+            return []
+        behind = len(self._arrived) > BEHIND
+        found = [self.shadow.failed("behind")] * len(houses) if behind else self.shadow.answers(houses)
+        if self.counters:
+            failed = sum("error" in answer for answer in found)
+            self.counters.shadow.inc(len(found) - failed)
+            self.counters.shadow_failed.inc(failed)
+        return found
+
+    def _write(self) -> None:
+        try:
+            while self._lines:
+                whole, torn = self._append()
+                for _ in range(whole):
+                    self._lines.popleft()
+                self.written += whole
+                if self.counters:
+                    self.counters.log_written.inc(whole)
+                if torn:
+                    raise OSError("it took part of an entry only")
+            self._mended("write")
+        except OSError as error:
+            self._failed("write", error)
+
+    def _append(self) -> tuple[int, bool]:
+        """Write lines of one day in one go; return how many are in the file, and whether one is there in part."""
+        day, first = self._lines[0]
+        while True:
+            target = self._target(day)
+            with opened(target) as (handle, size, begin):
+                if size and size + len(first) > self.params.file_bytes_max and self._part[1] < NUMBER_MAX:
+                    self._part = (day, self._part[1] + 1)
+                    continue
+                content, room = bytearray(begin), self.params.file_bytes_max - size
+                for of, line in self._lines:
+                    if of != day or (len(content) > len(begin) and len(content) + len(line) > room):
+                        break
+                    content += line
+                taken = os.write(handle, content)
+            self._unsynced.append(target)
+            return content.count(b"\n", 0, taken) - min(len(begin), taken), taken < len(content)
+
+    def _target(self, day: str) -> Path:
+        if self._part[0] != day:
+            parts = [part_of(path.name) for path in self.folder.glob(f"{PREDICTIONS}-{day}-*")]
+            self._part = max([(day, 0), *(part for part in parts if part)])
+        return self.folder / part_name(*self._part)
+
+    def _sync(self) -> None:
+        try:
+            for target in {self._unsynced.popleft() for _ in range(len(self._unsynced))}:
+                handle = os.open(target, os.O_RDONLY)
+                try:
+                    getattr(os, "fdatasync", os.fsync)(handle)
+                finally:
+                    os.close(handle)
+                sync_folder(self.folder)
+            self._mended("sync")
+        except FileNotFoundError:  # deleted meanwhile; the next write tells if it was not meant
+            pass
+        except OSError as error:
+            self._failed("sync", error)
+
+    def _delete_old(self) -> None:
+        oldest = day_of(self._moment() - self.params.keep_days * DAY_S)
+        try:
+            for path in sorted(self.folder.iterdir()):
+                if (part := part_of(path.name)) and part[0] < oldest:
+                    path.unlink(missing_ok=True)
+                    log.info("%s is older than %d days and was deleted", path.name, self.params.keep_days)
+        except OSError as error:
+            log.warning("what is old in the prediction log could not be deleted: %s", error.strerror)
+
+    def _failed(self, who: str, error: OSError) -> None:
+        said = error.strerror or str(error)
+        if self._faults.get(who) != said:
+            log.error("the prediction log cannot be kept, entries wait: %s", said)
+        self._faults[who] = said
+
+    def _mended(self, who: str) -> None:
+        if self._faults.pop(who, None) is not None:
+            log.warning("the prediction log is kept again")
+
+
+def _keep(turn: Callable[[], None], end: Event) -> None:
+    ended = False
+    while not ended:
+        ended = end.wait(WAKE_S)
+        try:
+            turn()
+        except Exception:  # a log that ended in silence would be the worst of it
+            log.exception("a turn of the prediction log failed")
+
+
+def _stand_in() -> float:
+    """Return the moment that stands in for the present; a clock that cannot be read must not stop an answer."""
+    try:
+        return now().timestamp()
+    except Refusal:
+        return time.time()
