@@ -9,7 +9,7 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
-DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "front", "git", "history", "impatience", "journal", "keeper", "params", "parquet", "prediction_log", "pricing", "progress", "promotion", "records", "registry", "revisions",
+DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "front", "git", "history", "impatience", "journal", "keeper", "log_files", "params", "parquet", "prediction_log", "pricing", "progress", "promotion", "records", "registry", "revisions",
          "service", "storage"}  # fmt: skip
 LIBRARIES = {
     "numpy",

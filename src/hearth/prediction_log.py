@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -20,32 +21,29 @@ from hearth.clock import CLOCK, now
 from hearth.counters import Counters
 from hearth.errors import Refusal
 from hearth.features import Floats
-from hearth.journal import opened, sync_folder, writable
-from hearth.log_lines import PREDICTIONS, LogParams, Priced, Refused, day_of, line_of, part_name, part_of
+from hearth.log_files import LogFiles
+from hearth.log_lines import LogParams, Priced, Refused, day_of, line_of
 from hearth.shadow import Shadow
 
 WAKE_S = 0.04  # what a kill can cost; two of them stay below the 100 ms that are promised
 ROWS_AT_ONCE = 512  # made into lines, and priced by a shadow, before the disk gets them
 BEHIND = 8 * ROWS_AT_ONCE  # a shadow that is so many houses behind is left out
-NUMBER_MAX = 999  # of a part; by name they would sort wrongly after it
-DAY_S = 86_400
 log = logging.getLogger("bentoml.hearth")
 
 
 class PredictionLog:
-    """Write predictions to FOLDER/predictions-DAY-NNN.jsonl."""
+    """Write predictions to the files of a folder."""
 
     def __init__(self, folder: Path, params: LogParams) -> None:
         """Make the folder; refuse one that cannot be written to."""
-        self.folder, self.params = writable(folder, PREDICTIONS), params
+        self.files, self.params = LogFiles(folder, params), params
         self.shadow: Shadow | None = None
         self.counters: Counters | None = None
         self.written = self.lost = 0
-        self._moment = _stand_in if os.environ.get(CLOCK) else time.time
+        self._moment = _StandIn() if os.environ.get(CLOCK) else time.time
         self._arrived: deque[Priced | Refused] = deque()
         self._lines: deque[tuple[str, bytes]] = deque()  # with the day of their file
-        self._part, self._kept_on = ("", 0), ""
-        self._unsynced: deque[Path] = deque()
+        self._today = ""
         self._faults: dict[str, str] = {}  # by who met them
         self._lock, self._end, self._threads = Lock(), Event(), list[Thread]()
 
@@ -114,7 +112,7 @@ class PredictionLog:
 
     def told(self) -> dict[str, Any]:
         """Return how the log does: whether the disk takes it, and how many entries it took, did not take, and may yet take."""
-        error = next(iter(self._faults.values()), None)
+        error = self._faults.get("write") or self._faults.get("sync")
         waiting = len(self._arrived) + len(self._lines)
         return {"kept": error is None, "written": self.written, "lost": self.lost, "waiting": waiting, "error": error}
 
@@ -127,9 +125,9 @@ class PredictionLog:
             self._lines.extend(self._made(rows))
             self._write()
         self._write()
-        if (today := day_of(self._moment())) != self._kept_on:
-            self._kept_on = today
-            self._delete_old()
+        if (today := day_of(moment := self._moment())) != self._today:
+            self._today = today
+            self.files.delete_old(moment)
         if self.counters:
             self.counters.log_waiting.set(len(self._arrived) + len(self._lines))
 
@@ -140,7 +138,7 @@ class PredictionLog:
             shadow = None if isinstance(row, Refused) else next(shadowed, None)
             try:
                 made.append((day_of(row[0]), line_of(row, shadow)))
-            except (ValueError, TypeError):
+            except Exception:  # what one entry holds must cost no other one
                 log.exception("an entry cannot be written")
                 self._lose(1)
         return made
@@ -159,7 +157,7 @@ class PredictionLog:
     def _write(self) -> None:
         try:
             while self._lines:
-                whole, torn = self._append()
+                whole, torn = self.files.append(self._lines)
                 for _ in range(whole):
                     self._lines.popleft()
                 self.written += whole
@@ -171,54 +169,12 @@ class PredictionLog:
         except OSError as error:
             self._failed("write", error)
 
-    def _append(self) -> tuple[int, bool]:
-        """Write lines of one day in one go; return how many are in the file, and whether one is there in part."""
-        day, first = self._lines[0]
-        while True:
-            target = self._target(day)
-            with opened(target) as (handle, size, begin):
-                if size and size + len(first) > self.params.file_bytes_max and self._part[1] < NUMBER_MAX:
-                    self._part = (day, self._part[1] + 1)
-                    continue
-                content, room = bytearray(begin), self.params.file_bytes_max - size
-                for of, line in self._lines:
-                    if of != day or (len(content) > len(begin) and len(content) + len(line) > room):
-                        break
-                    content += line
-                taken = os.write(handle, content)
-            self._unsynced.append(target)
-            return content.count(b"\n", 0, taken) - min(len(begin), taken), taken < len(content)
-
-    def _target(self, day: str) -> Path:
-        if self._part[0] != day:
-            parts = [part_of(path.name) for path in self.folder.glob(f"{PREDICTIONS}-{day}-*")]
-            self._part = max([(day, 0), *(part for part in parts if part)])
-        return self.folder / part_name(*self._part)
-
     def _sync(self) -> None:
         try:
-            for target in {self._unsynced.popleft() for _ in range(len(self._unsynced))}:
-                handle = os.open(target, os.O_RDONLY)
-                try:
-                    getattr(os, "fdatasync", os.fsync)(handle)
-                finally:
-                    os.close(handle)
-                sync_folder(self.folder)
+            self.files.sync()
             self._mended("sync")
-        except FileNotFoundError:  # deleted meanwhile; the next write tells if it was not meant
-            pass
         except OSError as error:
             self._failed("sync", error)
-
-    def _delete_old(self) -> None:
-        oldest = day_of(self._moment() - self.params.keep_days * DAY_S)
-        try:
-            for path in sorted(self.folder.iterdir()):
-                if (part := part_of(path.name)) and part[0] < oldest:
-                    path.unlink(missing_ok=True)
-                    log.info("%s is older than %d days and was deleted", path.name, self.params.keep_days)
-        except OSError as error:
-            log.warning("what is old in the prediction log could not be deleted: %s", error.strerror)
 
     def _failed(self, who: str, error: OSError) -> None:
         said = error.strerror or str(error)
@@ -241,9 +197,17 @@ def _keep(turn: Callable[[], None], end: Event) -> None:
             log.exception("a turn of the prediction log failed")
 
 
-def _stand_in() -> float:
-    """Return the moment that stands in for the present; a clock that cannot be read must not stop an answer."""
-    try:
-        return now().timestamp()
-    except Refusal:
-        return time.time()
+class _StandIn:
+    """Tell the moment that stands in for the present; where it cannot be read, the last one, since an answer must not fail.
+
+    Not the real one: by that, all that was written so far might be so old that it is deleted.
+    """
+
+    def __init__(self) -> None:
+        """Read it, and refuse one that cannot be read."""
+        self._last = now().timestamp()
+
+    def __call__(self) -> float:
+        with suppress(Refusal):
+            self._last = now().timestamp()
+        return self._last

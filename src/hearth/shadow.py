@@ -10,6 +10,8 @@ from hearth.errors import Refusal
 from hearth.release import Release
 from hearth.request import columns_of
 
+SHADOW = "HEARTH_SHADOW"  # the environment names by it the folder with a candidate's release
+
 
 class Shadow:
     """Answer with a candidate's release what is asked of the one that is served."""
