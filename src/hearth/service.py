@@ -211,7 +211,7 @@ def _shadow(answers: Answers, log: PredictionLog | None) -> dict[str, Any] | Non
     except Exception as error:  # a candidate may be broken in any way
         said = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
         print(f"warning: served without a shadow: {said}", file=sys.stderr, flush=True)
-        return {"error": said}
+        return {"error": said.replace(folder, "its folder")}  # which is nobody else's business
 
 
 def open_answers(folder: Path) -> Answers:
