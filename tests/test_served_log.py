@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import pytest
 from bento_of import tiny_bento, write_release
 from samples import contract, facts, houses, release, release_files
 
-from hearth.bento import served
+from hearth.bento import environment_of, served, unpack
 from hearth.journal import LOG_DIR, Entries
 from hearth.release import open_release
 from hearth.request import columns_of
@@ -164,6 +165,38 @@ def test_on_a_full_disk_it_serves_and_counts_and_writes_on_once_there_is_room(
         assert found == [*answered[: len(found) - 1], answered[-1]]
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_the_declared_routes_are_logged_too_and_golden_answers_are_not(bento: Path, tmp_path: Path) -> None:
+    """BentoML's own routes are reached in their process only; at its end the rest of the log is written there too."""
+    unpack(bento.read_bytes(), bento.name, tmp_path / "bento")
+    about = tmp_path / "bento/src/about.json"
+    document = json.loads(about.read_text())
+    golden = columns_of(HOUSES[:1], contract(), release().facts.as_of)
+    price = release().predict(golden).price.item()
+    document["golden"] = [{"request": BODIES[0].decode(), "answer": {"price": price}}]
+    about.write_text(json.dumps(document))
+    script = (
+        "import asyncio, json, sys\nimport service\n"
+        "made, kind = service.HousePrices.inner(), service.HousePrices.inner\n"
+        "House = kind.predict.func.__annotations__['house']\n"
+        "houses = [House(**one) for one in json.loads(sys.argv[1])]\n"
+        "print(asyncio.run(kind.predict.func(made, houses[0])).prediction_id)\n"
+        "print(*(a.prediction_id for a in asyncio.run(kind.predict_batch.func(made, houses)).predictions), sep='\\n')\n"
+        "print(asyncio.run(kind.explain.func(made, houses[1])).prediction_id)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, json.dumps(HOUSES[:3])],
+        cwd=tmp_path / "bento/src",
+        env=environment_of(tmp_path / "home") | {LOG_DIR: str(tmp_path / "log")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = logged(tmp_path / "log")
+    assert [entry["prediction_id"] for entry in found] == done.stdout.split()
+    assert [entry["route"] for entry in found] == ["/predict", *["/predict_batch"] * 3, "/explain"]
+    assert [entry["house"] for entry in found] == [HOUSES[0], *HOUSES[:3], HOUSES[1]]
 
 
 # The shadow

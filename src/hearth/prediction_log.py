@@ -25,7 +25,7 @@ from hearth.log_files import LogFiles
 from hearth.log_lines import LogParams, Priced, Refused, day_of, line_of
 from hearth.shadow import Shadow
 
-WAKE_S = 0.04  # what a kill can cost; two of them stay below the 100 ms that are promised
+WAKE_S = 0.03  # what a kill can cost, and what a turn takes, stay far below the 100 ms that are promised
 ROWS_AT_ONCE = 512  # made into lines, and priced by a shadow, before the disk gets them
 BEHIND = 8 * ROWS_AT_ONCE  # a shadow that is so many houses behind is left out
 log = logging.getLogger("bentoml.hearth")
