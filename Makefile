@@ -60,6 +60,7 @@ docs: .venv/road.done ## write docs/data.md and the tables of README.md anew
 bench: .venv/road.done ## run the benchmarks (a quarter of an hour)
 	@[ -d models/model ] || $(MAKE) run
 	@python benchmarks/one_row.py
+	@python benchmarks/log.py
 	@python benchmarks/batch.py
 	@python benchmarks/quality.py
 

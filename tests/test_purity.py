@@ -10,8 +10,8 @@ from conftest import PROJECT
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
 DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "delivery", "front", "git", "history", "impatience", "journal",
-         "keeper", "logbook", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "revisions",
-         "service", "storage", "watch", "watching"}  # fmt: skip
+         "keeper", "log_files", "logbook", "params", "parquet", "prediction_log", "pricing", "progress", "promotion",
+         "records", "registry", "revisions", "service", "storage", "watch", "watching"}  # fmt: skip
 LIBRARIES = {
     "numpy",
     "pandas",
