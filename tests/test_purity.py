@@ -9,8 +9,8 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
-DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "front", "git", "history", "impatience", "journal", "keeper", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "revisions",
-         "service", "storage"}  # fmt: skip
+DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "editing", "front", "git", "history", "impatience", "journal", "keeper", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions",
+         "service", "storage", "worktrees"}  # fmt: skip
 LIBRARIES = {
     "numpy",
     "pandas",

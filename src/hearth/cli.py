@@ -22,6 +22,7 @@ OPERATIONS = {
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
     "releases": "list what was released, the champion marked",
     "report": "write metrics/report.html, a report for people, from the last run",
+    "retrain": "take in newer data on a branch, run the road, compare with the champion, and promote if asked",
     "rollback": "make the release before the champion again",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",

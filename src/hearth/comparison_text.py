@@ -79,12 +79,17 @@ def terminal(found: Comparison) -> str:
     """Return the comparison for a terminal."""
     lines = [*introduction(found), verdict(found)]
     for table in tables(found):
-        lines += ["", table.heading + ("" if table.rows else f": {table.otherwise}")]
-        if table.rows:
-            grid = [[str(cell) for cell in row] for row in (table.head, *table.rows)]
-            wide = [max(len(row[place]) for row in grid if place < len(row)) for place in range(len(table.head))]
-            lines += [_aligned(row, wide) for row in grid]
+        lines += ["", *terminal_table(table)]
     return "\n".join(lines)
+
+
+def terminal_table(table: Table) -> list[str]:
+    """Return the lines of a table for a terminal, its heading first."""
+    if not table.rows:
+        return [f"{table.heading}: {table.otherwise}"]
+    grid = [[str(cell) for cell in row] for row in (table.head, *table.rows)]
+    wide = [max(len(row[place]) for row in grid if place < len(row)) for place in range(len(table.head))]
+    return [table.heading, *(_aligned(row, wide) for row in grid)]
 
 
 def markdown(found: Comparison) -> str:

@@ -16,6 +16,7 @@ from hearth.params import SECTIONS, section
 from hearth.paths import CARDS, CONTRACT
 from hearth.profile import ProfileParams
 from hearth.releases import ReleaseParams
+from hearth.retraining import RetrainParams
 from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams
 from hearth.stages.collect import CollectParams
@@ -39,6 +40,7 @@ KINDS: dict[str, type[Strict]] = {
     "profile": ProfileParams,
     "service": ServiceParams,
     "releases": ReleaseParams,
+    "retrain": RetrainParams,
     "tune": TuneParams,
 }
 

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy as np
 import hearth.stages  # noqa: F401 -- says one thread before the libraries load
 from hearth import tuning
 from hearth.contract import Contract, parse_contract
+from hearth.editing import edited
 from hearth.errors import Refusal
 from hearth.features import FeatureParams
 from hearth.hedonic import HedonicParams
@@ -209,26 +209,9 @@ def _concluded(record: Record, model: ModelParams, dry: bool) -> list[str]:
 
 def write_values(values: Values) -> list[str]:
     """Write values below `model` into params.yaml, every other line as it was; return the changed lines, old and new."""
-    from dvc.utils.serialize import modify_yaml
-
-    before, wanted = read_text(PARAMS), read_yaml(PARAMS)
-    for name, value in values.items():
-        tuning.set_value(wanted["model"], name, value)
-    with TemporaryDirectory(prefix="hearth-tune-") as folder:
-        copy = Path(folder, PARAMS.name)
-        write_text(copy, before)
-        with modify_yaml(copy) as document:  # as `dvc exp run -S` does it
-            for name, value in values.items():
-                tuning.set_value(document["model"], name, value)
-        after, found = read_text(copy), read_yaml(copy)
-    old, new = before.splitlines(), after.splitlines()
-    changed = [(place, *pair) for place, pair in enumerate(zip(old, new, strict=False), 1) if pair[0] != pair[1]]
-    if found != wanted or len(old) != len(new) or len(changed) != len(values):
-        by_hand = "".join(f"\n  model.{name}: {value}" for name, value in values.items())
-        raise Refusal(f"{PARAMS} cannot be changed line by line (a style or an anchor that DVC would rewrite), so it was left "
-                      f"alone; write by hand:{by_hand}")  # fmt: skip
+    after, changed = edited(read_text(PARAMS), {f"model.{name}": value for name, value in values.items()})
     write_text(PARAMS, after)
-    return [f"  line {place}: {was.strip()} -> {now.strip()}" for place, was, now in changed]
+    return changed
 
 
 def _candidates(
