@@ -21,11 +21,13 @@ OPERATIONS = {
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
     "releases": "list what was released, the champion marked",
+    "replay": "price what was asked in a period with another model, and say how its answers differ",
     "report": "write metrics/report.html, a report for people, from the last run",
     "retrain": "take in newer data on a branch, run the road, compare with the champion, and promote if asked",
     "rollback": "make the release before the champion again",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",
+    "staleness": "measure how the model ages, and set the retraining cadence from it",
     "summary": "show the metrics, the gate's verdict and the next commands",
     "tune": "look for better values of the model's params, on the training rows only",
 }

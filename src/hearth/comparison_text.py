@@ -51,8 +51,8 @@ def tables(found: Comparison) -> list[Table]:
     worse = found.worse_slices
     data = found.data
     corrected = ", ".join(f"{name} {count:,}" for name, count in data.corrected_columns.items())
-    figures = [(name, *_figures(name, d), d.verdict) for name, d in found.differences.items()]
-    slices = [(f"{s.slice}: {s.group}", f"{s.rows:,}", name, *_figures(name, d)) for s in worse
+    overall = [(name, *figures(name, d), d.verdict) for name, d in found.differences.items()]
+    slices = [(f"{s.slice}: {s.group}", f"{s.rows:,}", name, *figures(name, d)) for s in worse
               for name, d in (("mdape", s.mdape), ("rmse_log", s.rmse_log)) if d.verdict == "worse"]  # fmt: skip
     params = [(key, _short(pair.base), _short(pair.candidate)) for key, pair in found.params.items()]
     metrics = [(key, _number(pair.base), _number(pair.candidate)) for key, pair in found.metrics.items()]
@@ -63,7 +63,7 @@ def tables(found: Comparison) -> list[Table]:
     other = [(name, _short(pair.base), _short(pair.candidate)) for name, pair in data.other_columns.items()]
     moved = [(m.column, m.base, m.candidate, f"{m.distance:.3f}", f"{m.by_chance:.3f}") for m in data.moved]
     return [
-        Table("On the same unseen sales", ("metric", old, new, "difference", level, "verdict"), figures),
+        Table("On the same unseen sales", ("metric", old, new, "difference", level, "verdict"), overall),
         Table("Slices that got worse", ("slice", "rows", "metric", old, new, "difference", level),
               _first(slices), f"none of {len(found.slices)}"),
         Table("Params that differ", ("param", old, new), _first(params), "none"),
@@ -108,7 +108,8 @@ def _side(side: Side) -> str:
     return f"{side.name}{commit}, model {side.model_version}"
 
 
-def _figures(name: str, d: Difference) -> tuple[str, ...]:
+def figures(name: str, d: Difference) -> tuple[str, ...]:
+    """Return a metric of the base and of the candidate, their difference and its interval, as they are written."""
     plain, signed = FORMATS[name]
     low, high = (signed.format(end) for end in d.interval)
     return plain.format(d.base), plain.format(d.candidate), signed.format(d.difference), f"{low} to {high}"

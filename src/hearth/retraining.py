@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow.compute as pc
-from pydantic import Field
 
 from hearth.clock import now
 from hearth.comparing import side
@@ -44,12 +43,6 @@ BRANCH = "retrain"
 STEPS = 9  # to begin, seven stages, to commit
 
 Verdict = Literal["no worse", "worse", "not proved", "the gate says no", "no champion", "nothing new"]
-
-
-class RetrainParams(Strict):
-    """Hold the section `retrain` of params.yaml."""
-
-    cadence_days: int = Field(ge=1)
 
 
 class Retrained(Strict):

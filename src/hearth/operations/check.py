@@ -16,11 +16,11 @@ from hearth.params import SECTIONS, section
 from hearth.paths import CARDS, CONTRACT
 from hearth.profile import ProfileParams
 from hearth.releases import ReleaseParams
-from hearth.retraining import RetrainParams
 from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams
 from hearth.stages.collect import CollectParams
 from hearth.stages.validate import ValidateParams
+from hearth.staleness import RetrainParams
 from hearth.storage import read_yaml
 from hearth.strict import Strict, parse
 from hearth.tuning import TuneParams, space_of

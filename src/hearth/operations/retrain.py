@@ -7,31 +7,23 @@ no; the branch stays for a look. 2: wrong use, such as a day that is not later t
 """
 
 import argparse
-import datetime
 
 from hearth.comparison_text import introduction, tables, terminal_table, verdict
 from hearth.errors import WrongUseError
+from hearth.operations import a_day
 from hearth.releases import TELL
 from hearth.retraining import Retrained, retrain
-from hearth.strict import day
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take the day, and what is to be done with a model that is no worse."""
-    parser.add_argument("--as-of", type=_day, metavar="DAY",
+    parser.add_argument("--as-of", type=a_day, metavar="DAY",
                         help="take in the sales before this day, YYYY-MM-DD (the day after the newest sale, at most today)")  # fmt: skip
     parser.add_argument("--promote", action="store_true", help="promote it through the gates of `hearth promote`")
     parser.add_argument("--reason", help="why; required where a doubt is overridden (with --promote)")
     parser.add_argument("--push", action="store_true",
                         help="push the tags to git's remote origin, or release nothing (with --promote)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-
-
-def _day(text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(str(day(text)))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day, wanted {error}") from None
 
 
 def run(options: argparse.Namespace) -> int:

@@ -23,10 +23,7 @@ from hearth import tuning
 from hearth.contract import Contract, parse_contract
 from hearth.editing import edited
 from hearth.errors import Refusal
-from hearth.features import FeatureParams
-from hearth.hedonic import HedonicParams
-from hearth.market import MarketParams
-from hearth.model import IntervalParams, ModelParams, Recipe, check_names
+from hearth.model import ModelParams, Recipe, check_names
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame
 from hearth.paths import CONTRACT, PARAMS, TRAIN, TUNING
@@ -34,6 +31,7 @@ from hearth.progress import progress
 from hearth.rules import Columns
 from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams, is_test
+from hearth.stages import train
 from hearth.storage import read_bytes, read_json, read_text, read_yaml, write_json, write_text
 from hearth.strict import parse
 from hearth.tuning import CURRENT, Candidates, Fold, Record, Source, Span, TuneParams, Values
@@ -66,7 +64,7 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Do the trials that are missing and write the best values, or compare the candidates."""
-    params, recipe = section("tune", TuneParams), _recipe()
+    params, recipe = section("tune", TuneParams), train.recipe()
     contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
     columns = _training_rows(contract)
     try:
@@ -93,16 +91,6 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(record.document(), indent=2, sort_keys=True))
     print("\n".join(told), file=sys.stderr if options.json else sys.stdout)
     return 0
-
-
-def _recipe() -> Recipe:
-    return Recipe(
-        features=section("features", FeatureParams),
-        hedonic=section("hedonic", HedonicParams),
-        market=section("market", MarketParams),
-        model=section("model", ModelParams),
-        intervals=section("intervals", IntervalParams),
-    )
 
 
 def _training_rows(contract: Contract) -> Columns:
