@@ -18,7 +18,7 @@ from hearth.comparing import frame
 from hearth.comparison import Difference, MetricName
 from hearth.comparison_text import FORMATS, Table, figures, terminal_table
 from hearth.contract import Contract, parse_contract
-from hearth.cuts import Background, group_names
+from hearth.cuts import Background, ResoldSlice, fault, group_names
 from hearth.errors import WrongUseError
 from hearth.features import FeatureParams
 from hearth.journal import LOG_DIR, Entries
@@ -124,9 +124,14 @@ def _groups(candidate: Revision, contract: Contract, asked: Logged, params: Eval
     background = Background(
         columns_of(frame(candidate, TRAIN)), contract, section("features", FeatureParams), params.baseline.area
     )
-    return {FIFTHS: [str(fifth) for fifth in fifths(asked.price)]} | {
-        name: group_names(cut, asked.columns, background) for name, cut in params.slices.items()
+    cuts = {
+        name: cut
+        for name, cut in params.slices.items()
+        # A request does not say which house it is, so none is known to have been sold before.
+        if not isinstance(cut, ResoldSlice) and not fault(cut, asked.columns, background)
     }
+    groups = {name: group_names(cut, asked.columns, background) for name, cut in cuts.items()}
+    return {FIFTHS: [str(fifth) for fifth in fifths(asked.price)]} | groups
 
 
 def _level(candidate: Revision) -> float:
