@@ -9,8 +9,8 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
-DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "editing", "front", "git", "history", "impatience", "journal", "keeper", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions",
-         "service", "storage", "worktrees"}  # fmt: skip
+DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "delivery", "editing", "front", "git", "history", "impatience", "journal", "keeper", "logbook", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions",
+         "service", "storage", "watching", "worktrees"}  # fmt: skip
 LIBRARIES = {
     "numpy",
     "pandas",
@@ -28,6 +28,7 @@ LIBRARIES = {
     "optuna",
     "cryptography",
     "jinja2",
+    "orjson",
     "packaging",
 }
 PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",

@@ -18,6 +18,7 @@ OPERATIONS = {
     "docs": "write docs/data.md and the tables of README.md from their sources",
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "image": "build the OCI image of the bento, with its SBOM",
+    "monitor": "hold what was served, and what became of it, to what the model promised",
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
     "releases": "list what was released, the champion marked",

@@ -24,6 +24,7 @@ from hearth.staleness import RetrainParams
 from hearth.storage import read_yaml
 from hearth.strict import Strict, parse
 from hearth.tuning import TuneParams, space_of
+from hearth.windows import MonitorParams
 
 KINDS: dict[str, type[Strict]] = {
     "collect": CollectParams,
@@ -40,6 +41,7 @@ KINDS: dict[str, type[Strict]] = {
     "profile": ProfileParams,
     "service": ServiceParams,
     "releases": ReleaseParams,
+    "monitor": MonitorParams,
     "retrain": RetrainParams,
     "tune": TuneParams,
 }
