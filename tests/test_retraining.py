@@ -238,7 +238,8 @@ def test_a_doubt_needs_a_reason_and_a_corrected_sale_keeps_the_old_version(clone
     hearth(project, "promote")
     raw = read(project, VERSION, "data/raw/sales.parquet")
     rows = sample().iloc[::EVERY].copy()
-    rows.iloc[:5, rows.columns.get_loc("price")] += 1000
+    known = rows.index[pd.to_datetime(rows["date"]) < OLD][:5]
+    rows.loc[known, "price"] += 1000
     source = project.root / "data/source/house_sales.parquet"
     source.unlink()
     rows.to_parquet(source, index=False)

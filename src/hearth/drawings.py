@@ -181,18 +181,18 @@ def along(
     up = Scale(min(reach) - pad, max(reach) + pad, 180, 4)
     step, line = (WIDTH - left) / len(values), up(reference[0])
     parts = [
-        f'<line class="faint-line" {_at(x1=0, x2=WIDTH, y1=line, y2=line)}/>',
-        _text(reference[1], 0, line - 6, "start", "small"),
-        _text(axis, 0, 198, "start", "small"),
+        f'<line class="faint-line" {at(x1=0, x2=WIDTH, y1=line, y2=line)}/>',
+        text(reference[1], 0, line - 6, "start", "small"),
+        text(axis, 0, 198, "start", "small"),
     ]
     for place, (value, (low, high), name) in enumerate(zip(values, ends, names, strict=True)):
         middle = left + (place + 0.5) * step
         above, below = up(high) - 9, up(low) + 19
-        parts += [f'<line class="doubt" {_at(x1=middle, x2=middle, y1=up(low), y2=up(high))}/>',
-                  f'<circle class="tint" {_at(cx=middle, cy=up(value), r=5)}/>',
-                  _text(written(value), middle, below if abs(above - 4 - line) < 10 else above, "middle", "small"),
-                  _text(name, middle, 198, "middle")]  # fmt: skip
-    return _svg(206, label, parts)
+        parts += [f'<line class="doubt" {at(x1=middle, x2=middle, y1=up(low), y2=up(high))}/>',
+                  f'<circle class="tint" {at(cx=middle, cy=up(value), r=5)}/>',
+                  text(written(value), middle, below if abs(above - 4 - line) < 10 else above, "middle", "small"),
+                  text(name, middle, 198, "middle")]  # fmt: skip
+    return svg(206, label, parts)
 
 
 def bars(values: Sequence[float], names: Sequence[str], written: Callable[[float], str], label: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hearth import logged
+from hearth import logbook
 from hearth.comparing import frame
 from hearth.comparison import Difference, MetricName
 from hearth.comparison_text import FORMATS, Table, figures, terminal_table
@@ -22,7 +22,7 @@ from hearth.cuts import Background, ResoldSlice, fault, group_names
 from hearth.errors import WrongUseError
 from hearth.features import FeatureParams
 from hearth.journal import LOG_DIR, Entries
-from hearth.logged import Logged
+from hearth.logged import Logged, Reading
 from hearth.operations import a_day, absolute
 from hearth.outcomes import gathered, joined
 from hearth.params import section
@@ -104,14 +104,14 @@ def replayed(candidate: Revision, folder: Path, first: datetime.date, last: date
     )  # fmt: skip
 
 
-def _read(folder: Path, first: datetime.date, last: datetime.date, contract: Contract, model: Fit) -> logged.Reading:
+def _read(folder: Path, first: datetime.date, last: datetime.date, contract: Contract, model: Fit) -> Reading:
     """Return what the log has of the days; refuse where it has no prediction, and say which days it has."""
     midnight = datetime.time(tzinfo=datetime.UTC)
     since, until = (datetime.datetime.combine(day, midnight) for day in (first, last + datetime.timedelta(days=1)))
-    with progress(max(1, logged.size(folder)), unit="B", lines=LINES) as step:
-        reading = logged.read(folder, since, until, contract, day_of(model.as_of), step=step)
+    with progress(max(1, logbook.size(folder)), unit="B", lines=LINES) as step:
+        reading = logbook.read(folder, since, until, contract, day_of(model.as_of), step=step)
     if not len(reading.predictions):
-        days = sorted({file.name.removeprefix(f"{logged.NAME}-")[:10] for file in logged.files(folder)})
+        days = sorted({file.name.removeprefix(f"{logbook.NAME}-")[:10] for file in logbook.files(folder)})
         has = f"it has {days[0]} to {days[-1]}" if days else "it has no predictions at all"
         raise WrongUseError(
             f"the log in {folder} holds no prediction from {first} to {last}; {has}. Give other days, or --log FOLDER."
