@@ -9,7 +9,7 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
-DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "delivery", "editing", "front", "git", "history", "impatience", "journal", "keeper", "logbook", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions",
+DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "delivery", "editing", "front", "git", "history", "impatience", "journal", "keeper", "logbook", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions", "roads",
          "service", "storage", "watching", "worktrees"}  # fmt: skip
 LIBRARIES = {
     "numpy",

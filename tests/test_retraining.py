@@ -152,7 +152,9 @@ def test_a_retraining_from_one_end_to_the_other(clone: Clone) -> None:
 
     again = hearth(project, "retrain", "--as-of", NEW, "--promote")
     assert f"retrained on the sales before {NEW} is the champion v0.2.0 already" in again
-    hearth(project, "rollback", "--reason", "as before")
+    hearth(project, "rollback", "--reason", "worse on outcomes")
+    said = hearth(project, "retrain", "--as-of", NEW, "--promote", status=1)
+    assert "it was v0.2.0 and was rolled back from (worse on outcomes)" in said
     assert champion(project) == VERSION
     assert state(project) == before
 

@@ -7,8 +7,6 @@ the test window and the horizon keep their lengths. What promotes is the code of
 import contextlib
 import datetime
 import itertools
-import re
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +23,14 @@ from hearth.errors import Refusal, WrongUseError
 from hearth.git import git, run
 from hearth.params import section
 from hearth.parquet import read_arrow
-from hearth.paths import CONTRACT, GATE, METRICS, PARAMS
+from hearth.paths import CONTRACT, GATE, LOCK, METRICS, PARAMS
 from hearth.progress import Step, progress
 from hearth.promotion import check_lock, default_remote, judge
 from hearth.registry import one_at_a_time, releases
 from hearth.releases import Release, ReleaseParams
 from hearth.releasing import WorseError, promote
 from hearth.revisions import Commit
+from hearth.roads import deliver, run_road
 from hearth.splitting import SplitParams
 from hearth.stages.collect import CollectParams
 from hearth.storage import parsed_json, read_bytes, read_json, read_text, read_yaml, write_text
@@ -123,12 +122,12 @@ def retrain(
             with progress(STEPS, unit="step") as step:
                 if as_of is not None and as_of <= start.as_of:
                     return _not_later(as_of, start)
-                _deliver(tree, home, start.source)
+                deliver(tree, home, start.source)
                 wanted = _day(as_of, start)
                 if wanted <= start.as_of:
                     said = f"{start.words} knows the sales before {start.as_of}, and {start.source} has none after them yet"
                     return start.answer(wanted, "nothing new", said)
-                made = _made(tree, start, wanted, step)
+                made = _made(tree, home, start, wanted, step)
             if (gate := parsed_json(made.candidate.read(GATE), f"{GATE} of {made.branch}")) and not gate["passed"]:
                 return start.answer(wanted, "the gate says no", *gate["reasons"], made=made)
             return _judged(start, wanted, made, to_promote, reason, push_tags)
@@ -171,38 +170,13 @@ def _day(as_of: datetime.date | None, start: Start) -> datetime.date:
     return as_of
 
 
-def _deliver(tree: Tree, home: Path, source: Path) -> None:
-    """Put the source into the tree as it lies in the caller's folder: a new delivery need not be committed to be taken in."""
-    pointer = source.with_name(f"{source.name}.dvc")
-    if (home / source).is_file():
-        (tree.folder / source).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(home / source, tree.folder / source)
-        if not tree.git("ls-files", str(source)):
-            _dvc(tree, "add", "--quiet", str(source))
-        return
-    if (home / pointer).is_file():
-        shutil.copyfile(home / pointer, tree.folder / pointer)
-    if (tree.folder / source).is_file():
-        return
-    if tree.run("dvc", "checkout", "--quiet", str(pointer))[0]:
-        sample = tree.run("dvc", "pull", "--quiet", "--remote", "sample", str(pointer))[0]
-        if sample:
-            _dvc(tree, "pull", "--quiet", str(pointer))
-
-
-def _dvc(tree: Tree, *words: str) -> None:
-    status, said = tree.run("dvc", *words)
-    if status:
-        raise Refusal(f"`dvc {' '.join(words)}` failed in the work tree of the retraining:\n  " + "\n  ".join(said))
-
-
 def _branches(as_of: datetime.date) -> dict[str, str]:
     """Return the commits of the branches of a day, by the branches' names, the oldest first."""
     listed = git("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", f"refs/heads/{BRANCH}/{as_of}*")
     return dict(line.split() for line in listed.splitlines())
 
 
-def _made(tree: Tree, start: Start, as_of: datetime.date, step: Step) -> Made:
+def _made(tree: Tree, home: Path, start: Start, as_of: datetime.date, step: Step) -> Made:
     """Return a branch whose road ran on these params and this source, from this commit: one that there is, or a new one."""
     moved = start.test_from + (as_of - start.as_of)
     said = f"retraining on the sales before {as_of}, from {start.words}, which knows those before {start.as_of}"
@@ -217,7 +191,12 @@ def _made(tree: Tree, start: Start, as_of: datetime.date, step: Step) -> Made:
             tree.git("checkout", "--quiet", "--force", "--detach", commit)
             step(f"{branch} is there already, from the same commit, params and source: nothing is run again", STEPS - 1)
             return Made(branch, commit, reused=True)
-    reasons = _run_road(tree, step)
+    if read_bytes(LOCK) != read_bytes(home / LOCK):
+        print(
+            f"note: {LOCK} is another at {start.words}; the road runs with the libraries that are installed here",
+            file=sys.stderr,
+        )
+    reasons = run_road(tree, step)
     status, complaint = tree.hearth("docs")
     if status:
         print(f"note: `hearth docs` failed on the branch, so README.md's tables are those of before: {complaint[-1:]}",
@@ -253,27 +232,6 @@ def _whole(commit: Commit) -> bool:
     return True
 
 
-def _run_road(tree: Tree, step: Step) -> list[str]:
-    """Run the road; return the gate's reasons if it says no, and refuse where it broke."""
-    seen: list[str] = []
-
-    def line(said: str) -> None:
-        found = re.match(r"(?:Running stage|Stage) '(\w+)'(.*)", said)
-        if found and found[1] not in seen:
-            seen.append(found[1])
-            step(f"{found[1]}: {'runs' if said.startswith('Running') else 'as before'}", 1)
-
-    status, said = tree.run("dvc", "repro", line=line)
-    if not status:
-        return []
-    gate = parsed_json(read_bytes(GATE), str(GATE)) if GATE.is_file() else {}
-    if seen[-1:] == ["package"] and not gate.get("passed", True):
-        return list(gate["reasons"])
-    raise Refusal(
-        "the road broke" + (f" at {seen[-1]}" if seen else "") + ", so there is no branch:\n  " + "\n  ".join(said)
-    )
-
-
 def _message(start: Start, as_of: datetime.date, reasons: list[str]) -> str:
     """Return what the commit says of itself."""
     metrics = read_json(METRICS)
@@ -297,6 +255,8 @@ def _judged(
     """Return the comparison with the champion and what it comes to, and promote if asked and allowed."""
     bare = start.answer(as_of, "no champion", made=made)
     if to_promote:
+        if not reason and (before := _taken_back(made)):
+            return bare.model_copy(update=_no([], [before]))
         try:
             done = promote(made.candidate, reason, push_tags)
         except WorseError as error:
@@ -310,6 +270,21 @@ def _judged(
     print(f"comparing {made.branch} with {start.words}", file=sys.stderr, flush=True)
     found, hard, doubts = judge(start.champion, side(made.candidate), section("releases", ReleaseParams))
     return bare.model_copy(update=_no(hard, doubts) | {"comparison": found})
+
+
+def _taken_back(made: Made) -> str:
+    """Return that this very commit was live and was rolled back from, so that a schedule does not promote it for ever; else nothing."""
+    known = releases(section("releases", ReleaseParams).environment)
+    if (release := known.registered(made.commit)) is None:
+        return ""
+    own = [
+        event
+        for event in known.events
+        if event.release.version == release.version or event.evidence.get("previous") == release.version
+    ]
+    if not own or own[-1].action != "rollback" or own[-1].release.version == release.version:
+        return ""
+    return f"it was {release.version} and was rolled back from ({own[-1].reason}); only a --reason makes it the champion again"
 
 
 def _no(hard: list[str], doubts: list[str]) -> dict[str, Any]:
