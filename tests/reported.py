@@ -18,6 +18,8 @@ from hearth.gate import GateParams
 from hearth.operations import templates
 from hearth.scoring import KEYS, scores
 from hearth.slices import EvaluateParams, table
+from hearth.staleness import Curve
+from hearth.storage import read_json
 from hearth.strict import parse
 from hearth.timeline import Entry, History
 
@@ -80,6 +82,7 @@ def material() -> Material:
             Step("The source", "data/source/house_sales.parquet", "md5 0"),
             Step("The bento", "models/house_prices.bento", "none", "It is not there."),
         ],
+        curve=parse(Curve, read_json(PROJECT / "metrics/staleness.json"), "metrics/staleness.json"),
     )
 
 

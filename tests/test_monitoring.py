@@ -46,7 +46,7 @@ def sound(seed: int = 2) -> Life:
 def monitored(folder: Path, *lives: Life, version: str = "", **changes: Any) -> dict[str, Any]:
     for one in lives:
         one.write(folder)
-    return look(watched(version), PARAMS.model_copy(update=changes), folder, NOW, date(2015, 2, 26))
+    return look(watched(version), PARAMS.model_copy(update=changes), folder, NOW, date(2015, 2, 26))[0]
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_resamples_of_the_training_data_raise_no_alarm_in_a_hundred_tries(tmp_pa
         drawn = np.random.default_rng(1000 + seed).integers(len(KNOWN["price"]), size=ROWS)
         one = whole.but(columns={name: values[drawn] for name, values in KNOWN.items()}, seed=seed)
         one.write(tmp_path / str(seed), outcomes=False)
-        found = look(watched(), PARAMS, tmp_path / str(seed), NOW, date(2015, 2, 26))
+        found = look(watched(), PARAMS, tmp_path / str(seed), NOW, date(2015, 2, 26))[0]
         assert found["alarms"] == [], seed
 
 
@@ -242,7 +242,7 @@ def test_a_model_that_is_too_old_is_noticed(log: Path) -> None:
         watched().evaluate,
         watched().background,
     )
-    found = look(old, PARAMS, log, NOW, date(2015, 2, 26))
+    found = look(old, PARAMS, log, NOW, date(2015, 2, 26))[0]
     assert found["checks"]["staleness"]["windows"] == [False, False, True, True]
     assert "staleness" in found["alarms"]
     assert "knows nothing of the last 31 days; after 20 days" in found["checks"]["staleness"]["said"]

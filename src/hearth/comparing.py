@@ -65,11 +65,11 @@ def compared(old: Read, new: Read) -> Comparison:
     with ThreadPoolExecutor(len(chosen)) as pool:  # each waits for a process of its own, in which is its own code
         scored = list(pool.map(lambda model: price(model, columns), chosen))
     actual = columns[target]
-    background = Background(columns_of(_frame(giver.revision, TRAIN)), giver.contract, recipe, params.baseline.area)
+    background = Background(columns_of(frame(giver.revision, TRAIN)), giver.contract, recipe, params.baseline.area)
     for name, cut in params.slices.items():
         if said := fault(cut, columns, background):
             raise UnreadableError(f"params.yaml: evaluate.slices.{name}.{said}.")
-    tables = [_frame(one.revision, VALIDATED) for one in (old, new)]
+    tables = [frame(one.revision, VALIDATED) for one in (old, new)]
     sides = [
         Side(name=one.name, commit=one.revision.commit, model_version=one.released.version,
              scored=str(model.path), scored_version=model.version)
@@ -111,7 +111,7 @@ def side(revision: Revision) -> Read:
     params = parsed_yaml(revision.read(PARAMS), where(PARAMS))
     if not isinstance(params, Mapping):
         raise UnreadableError(f"{where(PARAMS)} holds no mapping; mend and commit it.")
-    test, evaluated = _frame(revision, TEST), fit(revision, EVALUATED_MODEL)
+    test, evaluated = frame(revision, TEST), fit(revision, EVALUATED_MODEL)
     tested_from = np.datetime64(test[contract.time.name].min(), "D")
     if evaluated.as_of > tested_from:
         raise UnreadableError(
@@ -123,7 +123,8 @@ def side(revision: Revision) -> Read:
     )
 
 
-def _frame(revision: Revision, path: Path) -> pd.DataFrame:
+def frame(revision: Revision, path: Path) -> pd.DataFrame:
+    """Return the rows of a parquet file of a revision."""
     try:
         return to_frame(pq.read_table(pa.BufferReader(revision.read(path))))
     except (pa.ArrowInvalid, OSError) as error:

@@ -51,8 +51,8 @@ def tables(found: Comparison) -> list[Table]:
     worse = found.worse_slices
     data = found.data
     corrected = ", ".join(f"{name} {count:,}" for name, count in data.corrected_columns.items())
-    figures = [(name, *_figures(name, d), d.verdict) for name, d in found.differences.items()]
-    slices = [(f"{s.slice}: {s.group}", f"{s.rows:,}", name, *_figures(name, d)) for s in worse
+    overall = [(name, *figures(name, d), d.verdict) for name, d in found.differences.items()]
+    slices = [(f"{s.slice}: {s.group}", f"{s.rows:,}", name, *figures(name, d)) for s in worse
               for name, d in (("mdape", s.mdape), ("rmse_log", s.rmse_log)) if d.verdict == "worse"]  # fmt: skip
     params = [(key, _short(pair.base), _short(pair.candidate)) for key, pair in found.params.items()]
     metrics = [(key, _number(pair.base), _number(pair.candidate)) for key, pair in found.metrics.items()]
@@ -63,7 +63,7 @@ def tables(found: Comparison) -> list[Table]:
     other = [(name, _short(pair.base), _short(pair.candidate)) for name, pair in data.other_columns.items()]
     moved = [(m.column, m.base, m.candidate, f"{m.distance:.3f}", f"{m.by_chance:.3f}") for m in data.moved]
     return [
-        Table("On the same unseen sales", ("metric", old, new, "difference", level, "verdict"), figures),
+        Table("On the same unseen sales", ("metric", old, new, "difference", level, "verdict"), overall),
         Table("Slices that got worse", ("slice", "rows", "metric", old, new, "difference", level),
               _first(slices), f"none of {len(found.slices)}"),
         Table("Params that differ", ("param", old, new), _first(params), "none"),
@@ -79,12 +79,17 @@ def terminal(found: Comparison) -> str:
     """Return the comparison for a terminal."""
     lines = [*introduction(found), verdict(found)]
     for table in tables(found):
-        lines += ["", table.heading + ("" if table.rows else f": {table.otherwise}")]
-        if table.rows:
-            grid = [[str(cell) for cell in row] for row in (table.head, *table.rows)]
-            wide = [max(len(row[place]) for row in grid if place < len(row)) for place in range(len(table.head))]
-            lines += [_aligned(row, wide) for row in grid]
+        lines += ["", *terminal_table(table)]
     return "\n".join(lines)
+
+
+def terminal_table(table: Table) -> list[str]:
+    """Return the lines of a table for a terminal, its heading first."""
+    if not table.rows:
+        return [f"{table.heading}: {table.otherwise}"]
+    grid = [[str(cell) for cell in row] for row in (table.head, *table.rows)]
+    wide = [max(len(row[place]) for row in grid if place < len(row)) for place in range(len(table.head))]
+    return [table.heading, *(_aligned(row, wide) for row in grid)]
 
 
 def markdown(found: Comparison) -> str:
@@ -103,7 +108,8 @@ def _side(side: Side) -> str:
     return f"{side.name}{commit}, model {side.model_version}"
 
 
-def _figures(name: str, d: Difference) -> tuple[str, ...]:
+def figures(name: str, d: Difference) -> tuple[str, ...]:
+    """Return a metric of the base and of the candidate, their difference and its interval, as they are written."""
     plain, signed = FORMATS[name]
     low, high = (signed.format(end) for end in d.interval)
     return plain.format(d.base), plain.format(d.candidate), signed.format(d.difference), f"{low} to {high}"

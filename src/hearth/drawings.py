@@ -168,6 +168,33 @@ def steps(
     return svg(206, label, parts)
 
 
+def along(
+    values: Sequence[float], ends: Sequence[tuple[float, float]], names: Sequence[str], axis: str, reference: tuple[float, str],
+    written: Callable[[float], str], label: str,
+) -> str:  # fmt: skip
+    """Draw many values in order, each with its interval and its words above it, against a line of reference; `axis` says what the names are."""
+    reach = [*values, *(end for pair in ends for end in pair), reference[0]]
+    pad, left = (
+        0.16 * (max(reach) - min(reach) or 1.0),
+        92.0,
+    )  # the words for the line and the axis stand left of the values
+    up = Scale(min(reach) - pad, max(reach) + pad, 180, 4)
+    step, line = (WIDTH - left) / len(values), up(reference[0])
+    parts = [
+        f'<line class="faint-line" {at(x1=0, x2=WIDTH, y1=line, y2=line)}/>',
+        text(reference[1], 0, line - 6, "start", "small"),
+        text(axis, 0, 198, "start", "small"),
+    ]
+    for place, (value, (low, high), name) in enumerate(zip(values, ends, names, strict=True)):
+        middle = left + (place + 0.5) * step
+        above, below = up(high) - 9, up(low) + 19
+        parts += [f'<line class="doubt" {at(x1=middle, x2=middle, y1=up(low), y2=up(high))}/>',
+                  f'<circle class="tint" {at(cx=middle, cy=up(value), r=5)}/>',
+                  text(written(value), middle, below if abs(above - 4 - line) < 10 else above, "middle", "small"),
+                  text(name, middle, 198, "middle")]  # fmt: skip
+    return svg(206, label, parts)
+
+
 def bars(values: Sequence[float], names: Sequence[str], written: Callable[[float], str], label: str) -> str:
     """Draw values in order as bars, each with its name and, where there is room, its value."""
     step, base = WIDTH / len(values), 176.0

@@ -19,6 +19,7 @@ from hearth.ratio_study import STANDARDS, WORDS, standing, verdict
 from hearth.rules import Columns
 from hearth.scoring import Floats
 from hearth.slices import EvaluateParams
+from hearth.staleness import Curve
 from hearth.timeline import History
 
 TABLE = ("mdape", "mae", "rmse", "rmse_log", "r2", "bias", "coverage", "interval_width")
@@ -56,6 +57,7 @@ class Material:
     scored: Mapping[str, Floats]
     history: History
     lineage: Sequence[Step]
+    curve: Curve | None  # None in a project that has not measured how its model ages
 
 
 def metrics(m: Material) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from hearth.releases import ARTIFACT, History, Release, Tag, history
 from hearth.revisions import Commit
 
 _FORMAT = "%(objecttype)%00%(refname:strip=2)%00%(*objectname)%00%(taggername)%00%(taggerdate:unix)%00%(contents)%00"
+# What one at a time may do, and what a second one is told. A retraining takes minutes, in which releases go on.
+LOCKS = {"releases": "is changing the releases at this moment; wait for it, then look at `hearth releases`",
+         "retraining": "is retraining at this moment; wait for it: the same command then takes up what it made"}  # fmt: skip
 
 
 def releases(environment: str) -> History:
@@ -77,16 +80,15 @@ def fetch(release: Release) -> bytes:
 
 
 @contextmanager
-def one_at_a_time(what: str) -> Iterator[None]:
-    """Hold the releases' lock of this repository; refuse while another process does. It goes with the process."""
-    path = Path(git("rev-parse", "--git-common-dir")) / "hearth-releases.lock"
+def one_at_a_time(what: str, lock: str = "releases") -> Iterator[None]:
+    """Hold one of this repository's locks; refuse while another process does. It goes with the process."""
+    path = Path(git("rev-parse", "--git-common-dir")) / f"hearth-{lock}.lock"
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise Refusal(f"{file.read().strip() or 'another process'} is changing the releases at this moment; "
-                          "wait for it, then look at `hearth releases`.") from None  # fmt: skip
+            raise Refusal(f"{file.read().strip() or 'another process'} {LOCKS[lock]}.") from None
         file.truncate(0)
         file.write(f"`hearth {what}`, process {os.getpid()},")
         file.flush()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hearth.aging import aging
 from hearth.baselines import GROUP_MEDIAN, LAST_SALE, MEDIAN, RIDGE
 from hearth.cards import data_document, model_document
 from hearth.document import html_of
@@ -52,6 +53,7 @@ def sections(m: Material) -> dict[str, Any]:
         "errors": errors(m),
         "calibration": calibration(m),
         "ratios": ratios(m),
+        "aging": aging(m.curve) if m.curve else None,
         "drivers": drivers(m),
         "history": _history(m),
         "lineage": {"steps": m.lineage, "version": m.run.release.manifest.model_version, "head": m.history.head},

@@ -69,8 +69,11 @@ def _columns(source: Revision, path: Path) -> Columns:
 
 def look(
     served: Watched, params: MonitorParams, folder: Path, until: datetime, known_until: date, step: Step | None = None
-) -> dict[str, Any]:
-    """Return the document of the last windows before `until` (UTC); `known_until` is the day up to which the data reaches."""
+) -> tuple[dict[str, Any], list[View]]:
+    """Return the document of the last windows before `until` (UTC), and the windows, the oldest first.
+
+    `known_until` is the day up to which the data reaches.
+    """
     if not folder.is_dir():
         raise Refusal(
             f"{folder} is no folder; start the service with `make serve`, or name the one it logs to by --log."
@@ -87,4 +90,4 @@ def look(
     views = [View(window, promise, params) for window in seen]
     data_days = (until.date() - known_until).days
     at = until.isoformat(timespec="seconds")
-    return document(at, views, reading, counts, served.evaluate.slices, served.background, data_days)
+    return document(at, views, reading, counts, served.evaluate.slices, served.background, data_days), views

@@ -20,6 +20,7 @@ from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams
 from hearth.stages.collect import CollectParams
 from hearth.stages.validate import ValidateParams
+from hearth.staleness import RetrainParams
 from hearth.storage import read_yaml
 from hearth.strict import Strict, parse
 from hearth.tuning import TuneParams, space_of
@@ -41,6 +42,7 @@ KINDS: dict[str, type[Strict]] = {
     "service": ServiceParams,
     "releases": ReleaseParams,
     "monitor": MonitorParams,
+    "retrain": RetrainParams,
     "tune": TuneParams,
 }
 

@@ -2,7 +2,8 @@
 
 Looks at the log of `hearth serve` in windows of a week: whether the requests, the prices, or what was paid moved away from what the
 model was fitted and evaluated on, whether features are computed now as they were then, whether the model is too old. An alarm is
-due when a check was bad in k of the last n windows. Writes metrics/monitor.json and a page.
+due when a check was bad in k of the last n windows, and calls for a retraining, a rollback or a person's look. Writes
+metrics/monitor.json and a page.
 """
 
 import argparse
@@ -13,9 +14,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hearth.acting import act, advised
 from hearth.clock import now
 from hearth.delivery import take
-from hearth.errors import WrongUseError
+from hearth.errors import Refusal, WrongUseError
 from hearth.journal import LOG_DIR
 from hearth.logbook import size
 from hearth.monitor_metrics import exposition
@@ -25,9 +27,10 @@ from hearth.params import section
 from hearth.paths import LOG, MONITOR, MONITOR_METRICS, MONITOR_PAGE
 from hearth.progress import progress
 from hearth.registry import releases
-from hearth.releases import ReleaseParams
+from hearth.releases import History, ReleaseParams
 from hearth.revisions import Revision, Workspace, revision
 from hearth.stages.collect import CollectParams
+from hearth.staleness import RetrainParams
 from hearth.storage import write_json, write_text
 from hearth.watch import watch
 from hearth.watching import Watched, look, watched
@@ -49,6 +52,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workspace", action="store_true", help="the workspace's model is served, whatever is released"
+    )
+    parser.add_argument(
+        "--act", action="store_true", help="do what the alarms call for: retrain through the gates, or roll back"
     )
     parser.add_argument("--json", action="store_true", help="print the document as JSON")
     parser.add_argument(
@@ -91,16 +97,30 @@ def _once(options: argparse.Namespace, folder: Path, every_s: float) -> dict[str
     if until > now() + timedelta(days=1):
         raise WrongUseError(f"--until {options.until} has not come yet; give a day that has.")
     with progress(size(folder), unit="B", lines=5) as step:
-        found = look(served, params, folder, until, known_until(), step)
+        found, views = look(served, params, folder, until, known_until(), step)
+    one = advised(found["alarms"], views, None if options.workspace else known_releases())
+    found["advice"] = one.model_dump()
     write(found, every_s)
+    if options.act:
+        found["done"] = act(one)[0]
     return found
+
+
+def known_releases() -> History | None:
+    """Return what was released; None where that cannot be known: without git, or in a shallow clone."""
+    try:
+        return releases(section("releases", ReleaseParams).environment)
+    except Refusal as refusal:
+        print(f"note: what is released cannot be known here: {refusal}", file=sys.stderr, flush=True)
+        return None
 
 
 def what_is_served(workspace: bool = False) -> Watched:
     """Return what `hearth serve` serves: the champion, or the workspace's model while nothing is released."""
-    champion = None if workspace else releases(section("releases", ReleaseParams).environment).champion
+    known = None if workspace else known_releases()
+    champion = known.champion if known else None
     source: Revision = Workspace() if champion is None else revision(champion.commit)
-    return watched(source, 10_000)
+    return watched(source, section("retrain", RetrainParams).cadence_days)
 
 
 def known_until() -> date:
@@ -138,4 +158,6 @@ def told(found: dict[str, Any]) -> list[str]:
         )
         lines.append(f"  {name.ljust(wide)}  {marks}  {word:5}  {check['said']}")
     lines.append(f"an alarm is due: {', '.join(found['alarms'])}" if found["alarm"] else "no alarm is due")
-    return lines
+    if found["advice"]["action"] != "none":
+        lines.append(f"{found['advice']['action']}: {found['advice']['said']}")
+    return [*lines, found["done"]] if "done" in found else lines

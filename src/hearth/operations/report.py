@@ -33,6 +33,7 @@ from hearth.paths import (
     QUARANTINE,
     REPORT,
     SLICES,
+    STALENESS,
     TEST,
     TRAIN,
 )  # fmt: skip
@@ -40,6 +41,7 @@ from hearth.release import Release, open_release
 from hearth.report import report
 from hearth.slices import EvaluateParams
 from hearth.stages.collect import CollectParams
+from hearth.staleness import Curve
 from hearth.storage import read_bytes, read_folder, read_json, read_text, read_yaml, write_text
 from hearth.strict import parse
 from hearth.timeline import Entry, History
@@ -81,6 +83,7 @@ def gathered() -> Material:
         scored={name: answers[column].astype("float64") for name, column in names.items()},
         history=_with_workspace(history(Path(), METRICS), metrics),
         lineage=lineage(release, read_yaml(DVC_LOCK)),
+        curve=parse(Curve, read_json(STALENESS), str(STALENESS)) if STALENESS.is_file() else None,
     )
 
 

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,11 +21,9 @@ import numpy as np
 import hearth.stages  # noqa: F401 -- says one thread before the libraries load
 from hearth import tuning
 from hearth.contract import Contract, parse_contract
+from hearth.editing import edited
 from hearth.errors import Refusal
-from hearth.features import FeatureParams
-from hearth.hedonic import HedonicParams
-from hearth.market import MarketParams
-from hearth.model import IntervalParams, ModelParams, Recipe, check_names
+from hearth.model import ModelParams, Recipe, check_names
 from hearth.params import section
 from hearth.parquet import columns_of, read_frame
 from hearth.paths import CONTRACT, PARAMS, TRAIN, TUNING
@@ -34,6 +31,7 @@ from hearth.progress import progress
 from hearth.rules import Columns
 from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams, is_test
+from hearth.stages import train
 from hearth.storage import read_bytes, read_json, read_text, read_yaml, write_json, write_text
 from hearth.strict import parse
 from hearth.tuning import CURRENT, Candidates, Fold, Record, Source, Span, TuneParams, Values
@@ -66,7 +64,7 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Do the trials that are missing and write the best values, or compare the candidates."""
-    params, recipe = section("tune", TuneParams), _recipe()
+    params, recipe = section("tune", TuneParams), train.recipe()
     contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
     columns = _training_rows(contract)
     try:
@@ -93,16 +91,6 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(record.document(), indent=2, sort_keys=True))
     print("\n".join(told), file=sys.stderr if options.json else sys.stdout)
     return 0
-
-
-def _recipe() -> Recipe:
-    return Recipe(
-        features=section("features", FeatureParams),
-        hedonic=section("hedonic", HedonicParams),
-        market=section("market", MarketParams),
-        model=section("model", ModelParams),
-        intervals=section("intervals", IntervalParams),
-    )
 
 
 def _training_rows(contract: Contract) -> Columns:
@@ -209,26 +197,9 @@ def _concluded(record: Record, model: ModelParams, dry: bool) -> list[str]:
 
 def write_values(values: Values) -> list[str]:
     """Write values below `model` into params.yaml, every other line as it was; return the changed lines, old and new."""
-    from dvc.utils.serialize import modify_yaml
-
-    before, wanted = read_text(PARAMS), read_yaml(PARAMS)
-    for name, value in values.items():
-        tuning.set_value(wanted["model"], name, value)
-    with TemporaryDirectory(prefix="hearth-tune-") as folder:
-        copy = Path(folder, PARAMS.name)
-        write_text(copy, before)
-        with modify_yaml(copy) as document:  # as `dvc exp run -S` does it
-            for name, value in values.items():
-                tuning.set_value(document["model"], name, value)
-        after, found = read_text(copy), read_yaml(copy)
-    old, new = before.splitlines(), after.splitlines()
-    changed = [(place, *pair) for place, pair in enumerate(zip(old, new, strict=False), 1) if pair[0] != pair[1]]
-    if found != wanted or len(old) != len(new) or len(changed) != len(values):
-        by_hand = "".join(f"\n  model.{name}: {value}" for name, value in values.items())
-        raise Refusal(f"{PARAMS} cannot be changed line by line (a style or an anchor that DVC would rewrite), so it was left "
-                      f"alone; write by hand:{by_hand}")  # fmt: skip
+    after, changed = edited(read_text(PARAMS), {f"model.{name}": value for name, value in values.items()})
     write_text(PARAMS, after)
-    return [f"  line {place}: {was.strip()} -> {now.strip()}" for place, was, now in changed]
+    return changed
 
 
 def _candidates(

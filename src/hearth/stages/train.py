@@ -36,17 +36,10 @@ def main(
     model: Path = MODEL,
 ) -> None:
     """Write both fits as releases, unless a leak is found. The second vouches for as many days as the first is tested on."""
-    recipe = Recipe(
-        features=section("features", FeatureParams),
-        hedonic=section("hedonic", HedonicParams),
-        market=section("market", MarketParams),
-        model=section("model", ModelParams),
-        intervals=section("intervals", IntervalParams),
-    )
-    limits = section("leakage", LeakageParams)
+    made_by, limits = recipe(), section("leakage", LeakageParams)
     known = parse_contract(read_yaml(contract), str(contract))
     older, newer = columns_of(read_frame(train)), columns_of(read_frame(test))
-    if leaks := find_leaks(older, newer, known, recipe.features, limits):
+    if leaks := find_leaks(older, newer, known, made_by.features, limits):
         raise Refusal("the prepared rows leak, so no model was fitted.\n" + "\n".join(leaks))
     tested = newer[known.time.name]
     horizon = tested.max() - tested.min() + np.timedelta64(1, "D")
@@ -55,7 +48,7 @@ def main(
 
     def made(rows: Columns, sources: list[Path]) -> dict[str, bytes]:
         data = hashlib.sha256(b"".join(read_bytes(source) for source in sources)).hexdigest()
-        files, fitted = release(rows, known, read_bytes(contract), recipe, data, horizon)
+        files, fitted = release(rows, known, read_bytes(contract), made_by, data, horizon)
         check_parity(open_release(files, "the new model"), fitted, everything)
         return files
 
@@ -70,13 +63,24 @@ def main(
         print(f"{folder}: fitted on {len(rows[known.time.name]):,} rows, graph of {len(files['model.onnx']):,} bytes")
 
 
+def recipe() -> Recipe:
+    """Return the sections of params.yaml that make a model."""
+    return Recipe(
+        features=section("features", FeatureParams),
+        hedonic=section("hedonic", HedonicParams),
+        market=section("market", MarketParams),
+        model=section("model", ModelParams),
+        intervals=section("intervals", IntervalParams),
+    )
+
+
 def release(
-    columns: Columns, contract: Contract, contract_file: bytes, recipe: Recipe, data: str, horizon: np.timedelta64
+    columns: Columns, contract: Contract, contract_file: bytes, made_by: Recipe, data: str, horizon: np.timedelta64
 ) -> tuple[dict[str, bytes], Fitted]:
     """Return the files of a model fitted on the rows, and the fitted model that they are to answer like."""
-    check_names(contract, recipe)
-    fitted = fit(columns, contract, recipe)
-    facts = _facts(columns, contract, recipe, fitted, data, horizon)
+    check_names(contract, made_by)
+    fitted = fit(columns, contract, made_by)
+    facts = _facts(columns, contract, made_by, fitted, data, horizon)
     return pack(fitted.graph(), contract_file, facts, fitted.known), fitted
 
 
@@ -99,7 +103,7 @@ def check_parity(release: Release, fitted: Fitted, columns: Columns) -> None:
 
 
 def _facts(
-    columns: Columns, contract: Contract, recipe: Recipe, fitted: Fitted, data: str, horizon: np.timedelta64
+    columns: Columns, contract: Contract, made_by: Recipe, fitted: Fitted, data: str, horizon: np.timedelta64
 ) -> Facts:
     days = columns[contract.time.name]
     newest = days.max()
@@ -110,9 +114,9 @@ def _facts(
         horizon=(newest + horizon).item(),
         rows=len(days),
         data_sha256=data,
-        features=tuple(input_names(contract, recipe.features)),
-        recipe=recipe.features,
-        params=recipe.model_dump(mode="json", exclude={"features"}),
+        features=tuple(input_names(contract, made_by.features)),
+        recipe=made_by.features,
+        params=made_by.model_dump(mode="json", exclude={"features"}),
         index=fitted.index,
         interval=fitted.interval,
         ranges={name: Range(minimum=np.nanmin(columns[name]), maximum=np.nanmax(columns[name])) for name in numeric},

@@ -1,0 +1,44 @@
+"""Ask what an alarm calls for, and do it: retrain through the gates, or put the release before back."""
+
+import numpy as np
+
+from hearth.advising import Advice, advice, asks
+from hearth.paths import MODEL
+from hearth.pricing import fit, price
+from hearth.releases import History
+from hearth.releasing import roll_back
+from hearth.retraining import Retrained, retrain
+from hearth.revisions import revision
+from hearth.rules import Columns
+from hearth.windows import View
+
+
+def advised(alarms: list[str], views: list[View], known: History | None) -> Advice:
+    """Return what the alarms of these windows call for; the release before prices the same houses, where that matters."""
+    paid, priced, columns = _pooled(views)
+    before = None
+    if known is not None and known.previous is not None and asks(alarms) and len(paid) > 1:
+        before = price(fit(revision(known.previous.commit), MODEL), columns)
+    return advice(alarms, paid, priced, before, views[-1].params.level)
+
+
+def _pooled(views: list[View]) -> tuple[np.ndarray, np.ndarray, Columns]:
+    outcomes = [view.outcomes for view in views]
+    columns = {name: np.concatenate([one.columns[name] for one in outcomes]) for name in outcomes[0].columns}
+    return np.concatenate([view.paid for view in views]), np.concatenate([one.price for one in outcomes]), columns
+
+
+def act(one: Advice, push_tags: bool = False) -> tuple[str, Retrained | None]:
+    """Do what is advised; return what became of it, and the retraining if there was one."""
+    if one.action == "roll back":
+        target, _ = roll_back(None, f"by itself: {one.said}", push_tags)
+        return f"rolled back to {target.version}", None
+    if one.action == "retrain":
+        found = retrain(to_promote=True, push_tags=push_tags)
+        if found.promoted:
+            return f"retrained on the sales before {found.as_of}, and promoted as {found.promoted}", found
+        return (
+            f"retrained on the sales before {found.as_of}, not promoted: {'; '.join(found.reasons) or found.verdict}",
+            found,
+        )
+    return "nothing was changed", None

@@ -1,0 +1,57 @@
+"""Run a road in a work tree: bring it the source that lies in the caller's folder, and tell a gate's no from a fault."""
+
+import re
+import shutil
+from pathlib import Path
+
+from hearth.errors import Refusal
+from hearth.paths import GATE
+from hearth.progress import Step
+from hearth.storage import parsed_json, read_bytes
+from hearth.worktrees import Tree
+
+
+def deliver(tree: Tree, home: Path, source: Path) -> None:
+    """Put the source into the tree as it lies in the caller's folder: a new delivery need not be committed to be taken in."""
+    pointer = source.with_name(f"{source.name}.dvc")
+    if (home / source).is_file():
+        (tree.folder / source).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(home / source, tree.folder / source)
+        if not tree.git("ls-files", str(source)):
+            _dvc(tree, "add", "--quiet", str(source))
+        return
+    if (home / pointer).is_file():
+        shutil.copyfile(home / pointer, tree.folder / pointer)
+    if (tree.folder / source).is_file():
+        return
+    if tree.run("dvc", "checkout", "--quiet", str(pointer))[0]:
+        sample = tree.run("dvc", "pull", "--quiet", "--remote", "sample", str(pointer))[0]
+        if sample:
+            _dvc(tree, "pull", "--quiet", str(pointer))
+
+
+def _dvc(tree: Tree, *words: str) -> None:
+    status, said = tree.run("dvc", *words)
+    if status:
+        raise Refusal(f"`dvc {' '.join(words)}` failed in the work tree of the retraining:\n  " + "\n  ".join(said))
+
+
+def run_road(tree: Tree, step: Step) -> list[str]:
+    """Run the road; return the gate's reasons if it says no, and refuse where it broke."""
+    seen: list[str] = []
+
+    def line(said: str) -> None:
+        found = re.match(r"(?:Running stage|Stage) '(\w+)'(.*)", said)
+        if found and found[1] not in seen:
+            seen.append(found[1])
+            step(f"{found[1]}: {'runs' if said.startswith('Running') else 'as before'}", 1)
+
+    status, said = tree.run("dvc", "repro", line=line)
+    if not status:
+        return []
+    gate = parsed_json(read_bytes(tree.folder / GATE), str(GATE)) if (tree.folder / GATE).is_file() else {}
+    if seen[-1:] == ["package"] and not gate.get("passed", True):
+        return list(gate["reasons"])
+    raise Refusal(
+        "the road broke" + (f" at {seen[-1]}" if seen else "") + ", so there is no branch:\n  " + "\n  ".join(said)
+    )
