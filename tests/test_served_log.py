@@ -24,6 +24,7 @@ from hearth.journal import LOG_DIR, Entries
 from hearth.release import open_release
 from hearth.request import columns_of
 from hearth.shadow import SHADOW
+from hearth.signing import new_key, sign
 
 HOUSES = houses(40, seed=5)
 BODIES = [json.dumps(house).encode() for house in HOUSES]
@@ -263,3 +264,19 @@ def test_a_bad_shadow_stops_nothing_and_is_told_of(
         assert str(tmp_path) not in json.dumps(told)
         assert client.ask("/predict", BODIES[0])["price"] > 0
     assert not any("shadow" in entry for entry in logged(tmp_path / "log"))
+
+
+def test_where_models_must_be_signed_a_shadow_must_be_too(
+    bento: Path, tmp_path: Path, talker: Callable[[str], Client]
+) -> None:
+    private, public = new_key()
+    folder = write_release(tmp_path / "candidate", candidate())
+    keys = {"public": public, "own": sign(release_files()["manifest.json"], private, "key")}
+    keys["candidate.sig"] = sign(candidate()["manifest.json"], private, "key")
+    write_release(tmp_path / "keys", keys)
+    named = {LOG_DIR: str(tmp_path / "log"), SHADOW: str(folder), "HEARTH_PUBLIC_KEY": str(tmp_path / "keys/public"),
+             "HEARTH_SIGNATURE": str(tmp_path / "keys/own")}  # fmt: skip
+    with served(bento, named) as (address, _):
+        assert "HEARTH_SHADOW_SIGNATURE names no signature" in talker(address).ask("/readyz")["shadow"]["error"]
+    with served(bento, named | {"HEARTH_SHADOW_SIGNATURE": str(tmp_path / "keys/candidate.sig")}) as (address, _):
+        assert set(talker(address).ask("/readyz")["shadow"]) == {"model_version"}
