@@ -16,7 +16,7 @@ from conftest import PROJECT, STAGES, Checkout, Remade, copy_project, needs
 from hearth.params import SECTIONS
 
 Stage = dict[str, set[str]]
-ONLY_FOR_OPERATIONS = {"releases", "tune"}  # sections that no stage reads: a change in them reruns nothing
+ONLY_FOR_OPERATIONS = {"releases", "monitor", "tune"}  # sections that no stage reads: a change in them reruns nothing
 
 
 def declared(document: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Stage]:

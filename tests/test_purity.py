@@ -9,8 +9,9 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
-DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "front", "git", "history", "impatience", "journal", "keeper", "log_files", "params", "parquet", "prediction_log", "pricing", "progress", "promotion", "records", "registry", "revisions",
-         "service", "storage"}  # fmt: skip
+DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "delivery", "front", "git", "history", "impatience", "journal",
+         "keeper", "log_files", "logbook", "params", "parquet", "prediction_log", "pricing", "progress", "promotion",
+         "records", "registry", "revisions", "service", "storage", "watch", "watching"}  # fmt: skip
 LIBRARIES = {
     "numpy",
     "pandas",
@@ -30,6 +31,7 @@ LIBRARIES = {
     "jinja2",
     "orjson",
     "packaging",
+    "prometheus_client",
 }
 PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
                  "io", "itertools", "json", "math", "pathlib", "re", "secrets", "string", "types", "typing"}  # fmt: skip

@@ -19,6 +19,7 @@ OPERATIONS = {
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "forget": "blank a prediction, and what was told of it, in the log",
     "image": "build the OCI image of the bento, with its SBOM",
+    "monitor": "hold what was served, and what became of it, to what the model promised",
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
     "releases": "list what was released, the champion marked",

@@ -44,3 +44,13 @@ def share_interval(held: int, rows: int, level: float) -> tuple[float, float]:
     """Return Wilson's interval of the share `held` / `rows`."""
     ends = stats.binomtest(held, rows).proportion_ci(level, method="wilson")
     return round(float(ends.low), 6) + 0.0, round(float(ends.high), 6) + 0.0
+
+
+def rank_interval(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """Return the interval of the median of values (n_rows,) from its order statistics, without drawing rows.
+
+    Source: Conover (1999), Practical Nonparametric Statistics, section 3.2. It holds its level for every distribution.
+    """
+    ordered, rows = np.sort(values), len(values)
+    below = max(int(stats.binom.ppf((1 - level) / 2, rows, 0.5)) - 1, 0)
+    return round(float(ordered[below]), 6) + 0.0, round(float(ordered[rows - 1 - below]), 6) + 0.0

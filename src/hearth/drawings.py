@@ -50,18 +50,16 @@ def months(train: NDArray[np.datetime64], test: NDArray[np.datetime64], label: s
         for count, kind in zip((counts[0][place], counts[1][place]), ("quiet", "tint"), strict=True):
             if count:
                 foot -= height(float(count))
-                parts.append(f'<rect class="{kind}" {_at(x=left, y=foot, width=wide, height=height(float(count)))}/>')
+                parts.append(f'<rect class="{kind}" {at(x=left, y=foot, width=wide, height=height(float(count)))}/>')
         if place % gap == 0:
             name = month.item()
-            parts.append(_text(f"{name:%b}", _inside(left + wide / 2), base + 15, "middle"))
+            parts.append(text(f"{name:%b}", _inside(left + wide / 2), base + 15, "middle"))
             if place == 0 or name.month == 1 or gap > 1:
-                parts.append(_text(f"{name:%Y}", _inside(left + wide / 2), base + 29, "middle", "faint"))
+                parts.append(text(f"{name:%Y}", _inside(left + wide / 2), base + 29, "middle", "faint"))
         if gap == 1:
-            parts.append(
-                _text(f"{counts[0][place] + counts[1][place]:,}", left + wide / 2, foot - 4, "middle", "small")
-            )
-    parts.append(f'<line class="axis" {_at(x1=0, x2=WIDTH, y1=base, y2=base)}/>')
-    return _svg(200, label, parts)
+            parts.append(text(f"{counts[0][place] + counts[1][place]:,}", left + wide / 2, foot - 4, "middle", "small"))
+    parts.append(f'<line class="axis" {at(x1=0, x2=WIDTH, y1=base, y2=base)}/>')
+    return svg(200, label, parts)
 
 
 def density(actual: Floats, predicted: Floats, money: Callable[[float], str], label: str) -> str:
@@ -73,15 +71,15 @@ def density(actual: Floats, predicted: Floats, money: Callable[[float], str], la
     most = max(len(rows) for rows in cells.values())
     parts = []
     for tick in _money_ticks(low, high):
-        parts += [_text(money(tick), across(tick), 389, "middle"), _text(money(tick), 44, up(tick) + 4, "end")]
-        parts += [f'<line class="grid" {_at(x1=50, x2=WIDTH - 8, y1=up(tick), y2=up(tick))}/>']
-    parts += [f'<line class="faint-line" {_at(x1=across(low), y1=up(low), x2=across(high), y2=up(high))}/>',
-              _text("predicted = paid", across(high) - 14, up(high) + 6, "end", "small")]  # fmt: skip
+        parts += [text(money(tick), across(tick), 389, "middle"), text(money(tick), 44, up(tick) + 4, "end")]
+        parts += [f'<line class="grid" {at(x1=50, x2=WIDTH - 8, y1=up(tick), y2=up(tick))}/>']
+    parts += [f'<line class="faint-line" {at(x1=across(low), y1=up(low), x2=across(high), y2=up(high))}/>',
+              text("predicted = paid", across(high) - 14, up(high) + 6, "end", "small")]  # fmt: skip
     for (x, y), rows in cells.items():
         shade = math.ceil(SHADES * math.log(1 + len(rows)) / math.log(1 + most))
         parts.append(f'<path class="s{shade}" d="{_hexagon(x, y, 5.0)}"/>')
-    parts.append(_text("what was paid", WIDTH - 8, 404, "end", "faint"))
-    return _svg(408, label, parts)
+    parts.append(text("what was paid", WIDTH - 8, 404, "end", "faint"))
+    return svg(408, label, parts)
 
 
 def errors_by_place(
@@ -100,9 +98,9 @@ def errors_by_place(
     for (x, y), value, _ in map_cells(lat, long, error, box):
         parts.append(f'<path class="d{int(np.searchsorted(EDGES, value))}" d="{_hexagon(x, y, CELL)}"/>')
     seen = [(y, x) for _, y, x in towns if south <= y <= north and west <= x <= east]
-    parts += [f'<circle class="town" {_at(cx=across(x), cy=up(y), r=2.6)}/>' for y, x in seen]
+    parts += [f'<circle class="town" {at(cx=across(x), cy=up(y), r=2.6)}/>' for y, x in seen]
     parts += _labels([(name, across(x), up(y)) for name, y, x in towns if (y, x) in seen])
-    return _svg(tall, label, parts)
+    return svg(tall, label, parts)
 
 
 def _labels(points: Sequence[tuple[str, float, float]]) -> list[str]:
@@ -121,7 +119,7 @@ def _labels(points: Sequence[tuple[str, float, float]]) -> list[str]:
             box = (left, left + wide, line - 12, line + 4)
             if left >= 0 and box[1] <= WIDTH and not any(_meet(box, other) for other in taken):
                 taken.append(box)
-                found.append(_text(name, at, line, anchor, "town"))
+                found.append(text(name, at, line, anchor, "town"))
                 break
     return found
 
@@ -158,16 +156,16 @@ def steps(
     )  # the words for the line stand left of the values
     step, line = (WIDTH - left) / len(values), up(reference[0])
     parts = [
-        f'<line class="faint-line" {_at(x1=0, x2=WIDTH, y1=line, y2=line)}/>',
-        _text(reference[1], 0, line - 6, "start", "small"),
+        f'<line class="faint-line" {at(x1=0, x2=WIDTH, y1=line, y2=line)}/>',
+        text(reference[1], 0, line - 6, "start", "small"),
     ]
     for place, (value, (low, high), name) in enumerate(zip(values, ends, names, strict=True)):
         middle = left + (place + 0.35) * step
-        parts += [f'<line class="doubt" {_at(x1=middle, x2=middle, y1=up(low), y2=up(high))}/>',
-                  f'<circle class="tint" {_at(cx=middle, cy=up(value), r=5)}/>',
-                  _text(written(value), middle + 9, up(value) + (4 if abs(up(value) - line) > 10 else 15 if up(value) > line else -6), "start"),
-                  _text(name, middle, 198, "middle")]  # fmt: skip
-    return _svg(206, label, parts)
+        parts += [f'<line class="doubt" {at(x1=middle, x2=middle, y1=up(low), y2=up(high))}/>',
+                  f'<circle class="tint" {at(cx=middle, cy=up(value), r=5)}/>',
+                  text(written(value), middle + 9, up(value) + (4 if abs(up(value) - line) > 10 else 15 if up(value) > line else -6), "start"),
+                  text(name, middle, 198, "middle")]  # fmt: skip
+    return svg(206, label, parts)
 
 
 def bars(values: Sequence[float], names: Sequence[str], written: Callable[[float], str], label: str) -> str:
@@ -177,13 +175,13 @@ def bars(values: Sequence[float], names: Sequence[str], written: Callable[[float
     parts = []
     for place, (value, name) in enumerate(zip(values, names, strict=True)):
         left, wide = place * step + 0.12 * step, 0.76 * step
-        parts.append(f'<rect class="tint" {_at(x=left, y=base - height(value), width=wide, height=height(value))}/>')
+        parts.append(f'<rect class="tint" {at(x=left, y=base - height(value), width=wide, height=height(value))}/>')
         if place % gap == 0:
-            parts.append(_text(name, _inside(left + wide / 2), base + 16, "middle", "small"))
+            parts.append(text(name, _inside(left + wide / 2), base + 16, "middle", "small"))
         if gap == 1:
-            parts.append(_text(written(value), left + wide / 2, base - height(value) - 5, "middle", "small"))
-    parts.append(f'<line class="axis" {_at(x1=0, x2=WIDTH, y1=base, y2=base)}/>')
-    return _svg(200, label, parts)
+            parts.append(text(written(value), left + wide / 2, base - height(value) - 5, "middle", "small"))
+    parts.append(f'<line class="axis" {at(x1=0, x2=WIDTH, y1=base, y2=base)}/>')
+    return svg(200, label, parts)
 
 
 def band(residuals: Mapping[str, Sequence[float]], money: Callable[[float], str], label: str) -> str:
@@ -200,11 +198,11 @@ def band(residuals: Mapping[str, Sequence[float]], money: Callable[[float], str]
     parts = []
     for tick in (value / 10 for value in range(-9, 10)):
         if abs(tick) < reach:
-            parts += [f'<line class="{"axis" if tick == 0 else "grid"}" {_at(x1=46, x2=WIDTH - 8, y1=up(tick), y2=up(tick))}/>',
-                      _text(f"{tick:+.0%}".replace("-", "−") if tick else "0%", 40, up(tick) + 4, "end")]  # fmt: skip
+            parts += [f'<line class="{"axis" if tick == 0 else "grid"}" {at(x1=46, x2=WIDTH - 8, y1=up(tick), y2=up(tick))}/>',
+                      text(f"{tick:+.0%}".replace("-", "−") if tick else "0%", 40, up(tick) + 4, "end")]  # fmt: skip
     parts += [f'<polygon class="band" points="{points}"/>', f'<polyline class="run" points="{running}"/>']
-    parts += [_text(money(tick), across(tick), 213, "middle") for tick in _money_ticks(min(along), max(along))]
-    return _svg(220, label, parts)
+    parts += [text(money(tick), across(tick), 213, "middle") for tick in _money_ticks(min(along), max(along))]
+    return svg(220, label, parts)
 
 
 def gauge(
@@ -215,16 +213,16 @@ def gauge(
     reach = [*ends, value, *(interval or ())]
     across = Scale(min(reach), max(reach), 10, WIDTH - 10)
     left, right = (across(end) for end in acceptable)
-    parts = [f'<line class="axis" {_at(x1=10, x2=WIDTH - 10, y1=34, y2=34)}/>',
-             f'<rect class="good" {_at(x=left, y=27, width=right - left, height=14)} rx="3"/>',
-             _text(written[1](acceptable[0]), left, 57, "middle", "small"), _text(written[1](acceptable[1]), right, 57, "middle", "small")]  # fmt: skip
+    parts = [f'<line class="axis" {at(x1=10, x2=WIDTH - 10, y1=34, y2=34)}/>',
+             f'<rect class="good" {at(x=left, y=27, width=right - left, height=14)} rx="3"/>',
+             text(written[1](acceptable[0]), left, 57, "middle", "small"), text(written[1](acceptable[1]), right, 57, "middle", "small")]  # fmt: skip
     if interval:
-        parts.append(f'<line class="doubt" {_at(x1=across(interval[0]), x2=across(interval[1]), y1=34, y2=34)}/>')
+        parts.append(f'<line class="doubt" {at(x1=across(interval[0]), x2=across(interval[1]), y1=34, y2=34)}/>')
     parts += [
-        f'<circle class="mark" {_at(cx=across(value), cy=34, r=6.5)}/>',
-        _text(written[0](value), across(value), 18, "middle", "strong"),
+        f'<circle class="mark" {at(cx=across(value), cy=34, r=6.5)}/>',
+        text(written[0](value), across(value), 18, "middle", "strong"),
     ]
-    return _svg(62, label, parts)
+    return svg(62, label, parts)
 
 
 def course(
@@ -237,7 +235,7 @@ def course(
     pad = 0.15 * (max(known) - min(known) or abs(known[0]) or 1.0)
     up = Scale(min(known) - pad, max(known) + pad, 116, 30)
     across = Scale(0, max(1, len(values) - 1), 24, WIDTH - 24)
-    parts, line = [f'<line class="axis" {_at(x1=0, x2=WIDTH, y1=142, y2=142)}/>'], ""
+    parts, line = [f'<line class="axis" {at(x1=0, x2=WIDTH, y1=142, y2=142)}/>'], ""
     for place, value in enumerate(values):
         if value is None:
             line += " "
@@ -246,9 +244,9 @@ def course(
         joined = place and values[place - 1] is not None
         line += f"{'L' if joined else 'M'}{across(place):.1f} {up(value):.1f}"
         if marks[place]:
-            parts.append(f'<circle class="ring" {_at(cx=across(place), cy=up(value), r=9)}/>')
+            parts.append(f'<circle class="ring" {at(cx=across(place), cy=up(value), r=9)}/>')
         if len(values) <= 60 or place == len(values) - 1:
-            parts.append(f'<circle class="tint" {_at(cx=across(place), cy=up(value), r=4)}/>')
+            parts.append(f'<circle class="tint" {at(cx=across(place), cy=up(value), r=4)}/>')
     for place, anchor, other in ((0, "start", 1), (len(values) - 1, "end", len(values) - 2)):
         value = values[place]
         if value is None or (place == 0 and len(values) > 1) == (anchor == "end"):
@@ -256,7 +254,7 @@ def course(
         beside = values[other] if 0 <= other < len(values) else None
         below = beside is not None and beside > value  # on the side from which no line comes
         parts.append(
-            _text(
+            text(
                 written(value),
                 across(place) - (8 if anchor == "start" else -8),
                 up(value) + (21 if below else -13),
@@ -264,7 +262,7 @@ def course(
                 "strong",
             )
         )
-    return _svg(150, label, [f'<path class="run" d="{line.strip()}"/>', *parts])
+    return svg(150, label, [f'<path class="run" d="{line.strip()}"/>', *parts])
 
 
 def differences_drawn(
@@ -275,19 +273,19 @@ def differences_drawn(
     across = Scale(-1.05 * reach, 1.05 * reach, 10, WIDTH - 10)
     tall = 34.0 if any(name for name, *_ in rows) else 22.0
     foot = 8 + tall * len(rows)
-    parts = [f'<line class="axis" {_at(x1=across(0), x2=across(0), y1=4, y2=foot)}/>']
+    parts = [f'<line class="axis" {at(x1=across(0), x2=across(0), y1=4, y2=foot)}/>']
     kinds = {"better": ("tint", "doubt"), "worse": ("warm", "warm-doubt"), "no evidence": ("edge", "quiet-doubt")}
     for place, (name, (low, high), value, verdict) in enumerate(rows):
         middle = 8 + tall * (place + 1) - 11
         dot, line = kinds[verdict]
         if name:
-            parts.append(_text(name, 10, middle - 9, "start", "small"))
-        parts += [f'<line class="{line}" {_at(x1=across(low), x2=across(high), y1=middle, y2=middle)}/>',
-                  f'<circle class="{dot}" {_at(cx=across(value), cy=middle, r=5)}/>']  # fmt: skip
+            parts.append(text(name, 10, middle - 9, "start", "small"))
+        parts += [f'<line class="{line}" {at(x1=across(low), x2=across(high), y1=middle, y2=middle)}/>',
+                  f'<circle class="{dot}" {at(cx=across(value), cy=middle, r=5)}/>']  # fmt: skip
     for end, anchor in ((-reach, "start"), (reach, "end")):
-        parts.append(_text(written(end), across(end), foot + 14, anchor, "small"))
-    parts.append(_text("0", across(0), foot + 14, "middle", "small"))
-    return _svg(foot + 20, label, parts)
+        parts.append(text(written(end), across(end), foot + 14, anchor, "small"))
+    parts.append(text("0", across(0), foot + 14, "middle", "small"))
+    return svg(foot + 20, label, parts)
 
 
 def lines(
@@ -300,21 +298,21 @@ def lines(
     parts = []
     for share in (0.0, 0.5, 1.0):
         tick = share * max(known)
-        parts += [f'<line class="{"grid" if share else "axis"}" {_at(x1=40, x2=WIDTH - 10, y1=up(tick), y2=up(tick))}/>',
-                  _text(written(tick), 34, up(tick) + 4, "end", "small")]  # fmt: skip
+        parts += [f'<line class="{"grid" if share else "axis"}" {at(x1=40, x2=WIDTH - 10, y1=up(tick), y2=up(tick))}/>',
+                  text(written(tick), 34, up(tick) + 4, "end", "small")]  # fmt: skip
     for (_, values), kind in zip(series, ("other", "run"), strict=True):
         points = " ".join(f"{across(place):.1f},{up(value):.1f}" for place, value in enumerate(values))
         parts.append(f'<polyline class="{kind}" points="{points}"/>')
     for place in sorted({0, len(names) // 2, len(names) - 1}):
         anchor = "start" if place == 0 else "end" if place == len(names) - 1 else "middle"
-        parts.append(_text(names[place], across(place), 178, anchor, "small"))
+        parts.append(text(names[place], across(place), 178, anchor, "small"))
     for place, ((name, _), kind) in enumerate(zip(series, ("other", "run"), strict=True)):
         left = 40 + place * 190
         parts += [
-            f'<line class="{kind}" {_at(x1=left, x2=left + 22, y1=10, y2=10)}/>',
-            _text(name[:24], left + 28, 14, "start", "small"),
+            f'<line class="{kind}" {at(x1=left, x2=left + 22, y1=10, y2=10)}/>',
+            text(name[:24], left + 28, 14, "start", "small"),
         ]
-    return _svg(184, label, parts)
+    return svg(184, label, parts)
 
 
 def _hexagons(places: Floats, size: float) -> dict[tuple[float, float], NDArray[np.int64]]:
@@ -352,15 +350,18 @@ def _money_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in every if low <= tick <= high]
 
 
-def _at(**numbers: float) -> str:
+def at(**numbers: float) -> str:
+    """Return attributes of an element."""
     return " ".join(f'{name}="{number:.1f}"' for name, number in numbers.items())
 
 
-def _text(text: str, x: float, y: float, anchor: str, kind: str = "") -> str:
+def text(words: str, x: float, y: float, anchor: str, kind: str = "") -> str:
+    """Return words at a place; `anchor` says which end of them stands there."""
     own = f' class="{kind}"' if kind else ""
-    return f'<text{own} {_at(x=x, y=y)} text-anchor="{anchor}">{html.escape(text)}</text>'
+    return f'<text{own} {at(x=x, y=y)} text-anchor="{anchor}">{html.escape(words)}</text>'
 
 
-def _svg(height: float, label: str, parts: Sequence[str]) -> str:
+def svg(height: float, label: str, parts: Sequence[str]) -> str:
+    """Return a picture with its text alternative."""
     body = "\n".join(parts)
     return f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-label="{html.escape(label)}">\n{body}\n</svg>'

@@ -11,7 +11,7 @@ from hearth.strict import Section, nearest, parse
 
 # The sections there are, in the file's order: a misspelt one stops every stage, not only the one that needs it.
 SECTIONS = ("collect", "validate", "split", "features", "hedonic", "market", "model", "intervals", "leakage",
-            "evaluate", "gate", "profile", "service", "releases", "tune")  # fmt: skip
+            "evaluate", "gate", "profile", "service", "releases", "monitor", "tune")  # fmt: skip
 
 
 def section(name: str, kind: type[Section]) -> Section:

@@ -23,6 +23,7 @@ from hearth.stages.validate import ValidateParams
 from hearth.storage import read_yaml
 from hearth.strict import Strict, parse
 from hearth.tuning import TuneParams, space_of
+from hearth.windows import MonitorParams
 
 KINDS: dict[str, type[Strict]] = {
     "collect": CollectParams,
@@ -39,6 +40,7 @@ KINDS: dict[str, type[Strict]] = {
     "profile": ProfileParams,
     "service": ServiceParams,
     "releases": ReleaseParams,
+    "monitor": MonitorParams,
     "tune": TuneParams,
 }
 

@@ -1,0 +1,141 @@
+"""Hold what was served, and what became of it, to what the model promised; exit status 1 when an alarm is due.
+
+Looks at the log of `hearth serve` in windows of a week: whether the requests, the prices, or what was paid moved away from what the
+model was fitted and evaluated on, whether features are computed now as they were then, whether the model is too old. An alarm is
+due when a check was bad in k of the last n windows. Writes metrics/monitor.json and a page.
+"""
+
+import argparse
+import json
+import os
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hearth.clock import now
+from hearth.delivery import take
+from hearth.errors import WrongUseError
+from hearth.journal import LOG_DIR
+from hearth.logbook import size
+from hearth.monitor_metrics import exposition
+from hearth.monitor_page import page
+from hearth.operations import absolute, templates
+from hearth.params import section
+from hearth.paths import LOG, MONITOR, MONITOR_METRICS, MONITOR_PAGE
+from hearth.progress import progress
+from hearth.registry import releases
+from hearth.releases import ReleaseParams
+from hearth.revisions import Revision, Workspace, revision
+from hearth.stages.collect import CollectParams
+from hearth.storage import write_json, write_text
+from hearth.watch import watch
+from hearth.watching import Watched, look, watched
+from hearth.windows import MonitorParams
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the log, the outcomes, the moment to look from, and the model that is served."""
+    parser.add_argument(
+        "--log", type=absolute, metavar="FOLDER", help=f"where the service logs to (without it: {LOG_DIR}, or {LOG})"
+    )
+    parser.add_argument(
+        "--outcomes",
+        metavar="FILE|URL",
+        help="a table of what was really paid, to be joined first: prediction_id, price",
+    )
+    parser.add_argument(
+        "--until", type=_day, metavar="DAY", help="look at the windows before this day (without it: before this moment)"
+    )
+    parser.add_argument(
+        "--workspace", action="store_true", help="the workspace's model is served, whatever is released"
+    )
+    parser.add_argument("--json", action="store_true", help="print the document as JSON")
+    parser.add_argument(
+        "--every",
+        type=float,
+        metavar="SECONDS",
+        help="run again and again, and tell Prometheus what was found, until Ctrl-C",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="with --every: address to listen on (127.0.0.1: this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=9109, help="with --every: port of /metrics (9109)")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day, wanted one such as 2015-04-01") from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the document and say what is wrong; the answer is no if an alarm is due."""
+    folder = options.log or absolute(os.environ.get(LOG_DIR, str(LOG)))
+    if options.every is not None:
+        return watch(lambda: _once(options, folder, options.every), options.every, options.host, options.port)
+    found = _once(options, folder, section("monitor", MonitorParams).every_seconds)
+    print(json.dumps(found, indent=2, sort_keys=True) if options.json else "\n".join(told(found)))
+    return int(found["alarm"])
+
+
+def _once(options: argparse.Namespace, folder: Path, every_s: float) -> dict[str, Any]:
+    params = section("monitor", MonitorParams)
+    served = what_is_served(options.workspace)
+    if options.outcomes:
+        said = take(options.outcomes, folder, served.promise.release.contract)
+        print(f"outcomes: {said['rows']:,} rows, {said['taken']:,} taken, {said['repeated']:,} known before, {said['refused']:,} refused",
+              file=sys.stderr)  # fmt: skip
+    until = now() if options.until is None else datetime.combine(options.until, datetime.min.time(), UTC)
+    if until > now() + timedelta(days=1):
+        raise WrongUseError(f"--until {options.until} has not come yet; give a day that has.")
+    with progress(size(folder), unit="B", lines=5) as step:
+        found = look(served, params, folder, until, known_until(), step)
+    write(found, every_s)
+    return found
+
+
+def what_is_served(workspace: bool = False) -> Watched:
+    """Return what `hearth serve` serves: the champion, or the workspace's model while nothing is released."""
+    champion = None if workspace else releases(section("releases", ReleaseParams).environment).champion
+    source: Revision = Workspace() if champion is None else revision(champion.commit)
+    return watched(source, 10_000)
+
+
+def known_until() -> date:
+    """Return the day up to which the road sees the sales."""
+    return section("collect", CollectParams).as_of
+
+
+def write(found: dict[str, Any], every_s: float) -> None:
+    """Write the document, the page, and the metrics for node_exporter's textfile collector, which promise a run every so many seconds."""
+    write_json(MONITOR, found)
+    write_text(MONITOR_METRICS, exposition(found, every_s))
+    write_text(MONITOR_PAGE, page(found, templates()))
+
+
+def told(found: dict[str, Any]) -> list[str]:
+    """Return what a terminal is told."""
+    window = found["window"]
+    lines = [
+        (
+            f"model {found['model_version']}, windows of {window['days']} days, the last {window['from']} to {window['to']}: "
+            f"{found['predictions']:,} predictions, {found['outcomes']['joined']:,} outcomes in all {window['of']}"
+        )
+    ]
+    wide = max(map(len, found["checks"]))
+    for name, check in found["checks"].items():
+        marks = "".join({True: "x", False: ".", None: "-"}[bad] for bad in check["windows"])
+        word = (
+            "ALARM"
+            if check["alarm"]
+            else "bad"
+            if check["windows"][-1]
+            else "ok"
+            if check["windows"][-1] is False
+            else ""
+        )
+        lines.append(f"  {name.ljust(wide)}  {marks}  {word:5}  {check['said']}")
+    lines.append(f"an alarm is due: {', '.join(found['alarms'])}" if found["alarm"] else "no alarm is due")
+    return lines
