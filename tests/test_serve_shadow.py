@@ -8,6 +8,7 @@ import pytest
 from tiny import commit, dvc, project, write
 
 from hearth.bento import environment_of
+from hearth.operations import serve
 from hearth.operations.serve import arguments, shadowed
 from hearth.revisions import UnreadableError
 from hearth.shadow import SHADOW
@@ -49,3 +50,23 @@ def test_without_a_word_there_is_no_shadow() -> None:
     parser = argparse.ArgumentParser()
     arguments(parser)
     assert parser.parse_args([]).shadow is None
+
+
+def test_what_the_environment_names_is_meant_where_the_command_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server runs in a folder of its own."""
+    names = (
+        "HEARTH_PUBLIC_KEY",
+        "HEARTH_SIGNATURE",
+        SHADOW,
+        "HEARTH_SHADOW_SIGNATURE",
+        "HEARTH_LOG_DIR",
+        "HEARTH_CLOCK",
+    )
+    for name in names:
+        monkeypatch.setenv(name, "near")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(serve, "_serve", lambda _: 7)
+    assert serve.run(argparse.Namespace(shadow=None)) == 7
+    assert {os.environ[name] for name in names} == {str(tmp_path / "near")}

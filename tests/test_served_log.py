@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from abuse import worker_of
 from bento_of import tiny_bento, write_release
 from samples import contract, facts, houses, release, release_files
 
@@ -23,6 +24,7 @@ from hearth.journal import LOG_DIR, Entries
 from hearth.release import open_release
 from hearth.request import columns_of
 from hearth.shadow import SHADOW
+from hearth.signing import new_key, sign
 
 HOUSES = houses(40, seed=5)
 BODIES = [json.dumps(house).encode() for house in HOUSES]
@@ -89,7 +91,7 @@ def logged(folder: Path) -> list[dict[str, Any]]:
     return list(Entries(folder, "predictions"))
 
 
-def test_a_kill_costs_at_most_what_is_promised(bento: Path, tmp_path: Path) -> None:
+def test_a_kill_costs_at_most_what_is_promised(bento: Path, tmp_path: Path, talker: Callable[[str], Client]) -> None:
     """Four clients ask as fast as they can; the server is killed in the middle of it."""
     with served(bento, {LOG_DIR: str(tmp_path)}) as (address, server):
         clients, done = [Client(address) for _ in range(4)], threading.Event()
@@ -97,9 +99,12 @@ def test_a_kill_costs_at_most_what_is_promised(bento: Path, tmp_path: Path) -> N
             for client in clients:
                 threads.submit(client.ask_until, done)
             time.sleep(3)
-            killed = time.time()
-            os.killpg(server.pid, signal.SIGKILL)
+            worker, killed = worker_of(server.pid), time.time()
+            os.kill(worker, signal.SIGKILL)  # not below the server's own process only: that would leave it alive
+            os.killpg(server.pid, signal.SIGKILL)  # before it starts another
             done.set()
+        with pytest.raises(OSError, match=r"refused|reset"):  # it is dead indeed
+            talker(address).ask("/livez")
     entries = Entries(tmp_path, "predictions")
     found = [entry["prediction_id"] for entry in entries]
     assert entries.torn <= 1
@@ -259,3 +264,19 @@ def test_a_bad_shadow_stops_nothing_and_is_told_of(
         assert str(tmp_path) not in json.dumps(told)
         assert client.ask("/predict", BODIES[0])["price"] > 0
     assert not any("shadow" in entry for entry in logged(tmp_path / "log"))
+
+
+def test_where_models_must_be_signed_a_shadow_must_be_too(
+    bento: Path, tmp_path: Path, talker: Callable[[str], Client]
+) -> None:
+    private, public = new_key()
+    folder = write_release(tmp_path / "candidate", candidate())
+    keys = {"public": public, "own": sign(release_files()["manifest.json"], private, "key")}
+    keys["candidate.sig"] = sign(candidate()["manifest.json"], private, "key")
+    write_release(tmp_path / "keys", keys)
+    named = {LOG_DIR: str(tmp_path / "log"), SHADOW: str(folder), "HEARTH_PUBLIC_KEY": str(tmp_path / "keys/public"),
+             "HEARTH_SIGNATURE": str(tmp_path / "keys/own")}  # fmt: skip
+    with served(bento, named) as (address, _):
+        assert "HEARTH_SHADOW_SIGNATURE names no signature" in talker(address).ask("/readyz")["shadow"]["error"]
+    with served(bento, named | {"HEARTH_SHADOW_SIGNATURE": str(tmp_path / "keys/candidate.sig")}) as (address, _):
+        assert set(talker(address).ask("/readyz")["shadow"]) == {"model_version"}

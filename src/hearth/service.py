@@ -22,7 +22,7 @@ from hearth.journal import LOG_DIR, Journal
 from hearth.openapi import described
 from hearth.prediction_log import PredictionLog
 from hearth.release import MANIFEST, open_release
-from hearth.shadow import SHADOW, Shadow
+from hearth.shadow import SHADOW, SHADOW_SIGNATURE, Shadow
 from hearth.static import Static
 from hearth.storage import read_bytes, read_folder, read_json, read_text
 from hearth.strict import parse
@@ -32,7 +32,6 @@ ROUTES = ("/predict", "/predict_batch", "/explain", "/feedback")
 TOKEN = "HEARTH_TOKEN"  # noqa: S105 -- the name of the variable, no token
 TOKEN_LENGTH_MIN = 16
 PUBLIC_KEY, SIGNATURE = "HEARTH_PUBLIC_KEY", "HEARTH_SIGNATURE"  # each the name of a file
-SHADOW_SIGNATURE = "HEARTH_SHADOW_SIGNATURE"  # likewise, of the candidate's, where a public key is named
 GOLDEN = 1e-5  # relative; another kind of processor may move the last digit of a rounded price, and no more
 
 

@@ -10,7 +10,8 @@ from hearth.errors import Refusal
 from hearth.release import Release
 from hearth.request import columns_of
 
-SHADOW = "HEARTH_SHADOW"  # the environment names by it the folder with a candidate's release
+# The environment names by them the folder with a candidate's release, and the file with its signature, where one is wanted.
+SHADOW, SHADOW_SIGNATURE = "HEARTH_SHADOW", "HEARTH_SHADOW_SIGNATURE"
 
 
 class Shadow:

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from hearth.clock import CLOCK
 from hearth.errors import Refusal
+from hearth.journal import LOG_DIR
 from hearth.keeper import Served, serve_forever
 from hearth.params import section
 from hearth.paths import BENTO, LOG, MODEL
@@ -19,7 +21,7 @@ from hearth.paths import SIGNATURE as SIGNATURE_FILE
 from hearth.registry import fetch, releases
 from hearth.releases import ARTIFACT, History, ReleaseParams
 from hearth.revisions import revision
-from hearth.shadow import SHADOW
+from hearth.shadow import SHADOW, SHADOW_SIGNATURE
 from hearth.signing import PUBLIC_KEY, SIGNATURE
 from hearth.storage import read_bytes
 
@@ -35,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve; return the server's exit status. A service that asks for a signature is shown the one of `hearth sign`."""
-    for name in (PUBLIC_KEY, SIGNATURE, SHADOW):
+    for name in (PUBLIC_KEY, SIGNATURE, SHADOW, SHADOW_SIGNATURE, LOG_DIR, CLOCK):
         if given := os.environ.get(name):
             os.environ[name] = str(Path(given).absolute())  # the server runs in another folder
     with shadowed(options.shadow):
