@@ -39,10 +39,10 @@ test: .venv/dev.done ## run the whole test suite
 	@sh tests/system.sh
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-image: .venv/dev.done ## build, run and stop the real image with podman (some minutes), and hold deploy/ to its tools
+test-image: .venv/dev.done ## build, run and stop the real image with podman (some minutes)
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@sh tests/system.sh image
-	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py tests/test_deploy.py
+	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py
 
 check: .venv/dev.done ## lint, format, types, and what is written twice
 	@ruff check .
@@ -60,6 +60,7 @@ docs: .venv/road.done ## write docs/data.md and the tables of README.md anew
 bench: .venv/road.done ## run the benchmarks (a quarter of an hour)
 	@[ -d models/model ] || $(MAKE) run
 	@python benchmarks/one_row.py
+	@python benchmarks/log.py
 	@python benchmarks/batch.py
 	@python benchmarks/quality.py
 

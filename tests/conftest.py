@@ -22,7 +22,7 @@ STAGES = ("collect", "validate", "prepare", "train", "evaluate", "profile", "pac
 
 # The files that take longest, in the order in which `make test` hands them to its workers: the road is made by the first,
 # those up to `leakage` need none meanwhile, and the many short ones come last, to fill what is left.
-LONGEST = ("releasing", "retraining", "pipeline", "other_table", "model", "predict", "tuning", "leakage", "page_browser", "abuse", "service", "package",
+LONGEST = ("releasing", "retraining", "pipeline", "other_table", "model", "predict", "tuning", "alerts", "leakage", "page_browser", "abuse", "service", "package",
            "bad_input", "cli", "plotdata_charts", "gate_proofs")  # fmt: skip
 
 
@@ -140,14 +140,16 @@ def sample() -> pd.DataFrame:
     return pd.read_parquet(remote)
 
 
-def needs(*programs: str) -> str:
-    """Return where the first of these system programs is; they stand for one package, that of the first name.
+def needs(*programs: str, package: str = "") -> str:
+    """Return where the first of these system programs is; they stand for one package, that of the first name unless named.
 
     Without any, skip the test with a notice; fail under CI=true (see tests/system.sh).
     """
     if found := next(filter(None, map(shutil.which, programs)), None):
         return found
-    message = f"{programs[0]} is not installed; install the package {programs[0]} (make test does where it may)"
+    message = (
+        f"{programs[0]} is not installed; install the package {package or programs[0]} (make test does where it may)"
+    )
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

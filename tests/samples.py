@@ -23,6 +23,7 @@ from hearth.features import FeatureParams, input_names
 from hearth.hedonic import HedonicParams
 from hearth.market import MarketParams
 from hearth.model import Fitted, IntervalParams, ModelParams, OutOfFold, Recipe, fit
+from hearth.monitor_metrics import CHECKS, FIGURES
 from hearth.parquet import columns_of, to_frame
 from hearth.release import Facts, Range, Release, open_release, pack
 from hearth.rules import Columns
@@ -235,3 +236,28 @@ def ask(body: object, batch: bool = False) -> tuple[int, Any]:
         return 200, (answers().predict_batch if batch else answers().predict)(raw)
     except BadRequestError as bad:
         return bad.status, bad.body
+
+
+def monitored(*alarms: str) -> dict[str, Any]:
+    """Return a document of the monitor with these checks alarmed."""
+    checks = {
+        name: {"alarm": name in alarms, "windows": [False, None, name in alarms, name in alarms], "value": -0.04,
+               "limit": 0.02, "said": "as in a test"}
+        for name in CHECKS
+    }  # fmt: skip
+    return {
+        "at": "2026-11-28T00:11:55.123+00:00",
+        "window": {"from": "2026-11-21", "to": "2026-11-28", "days": 7, "of": 4, "needed": 2},
+        "model_version": "v1", "profile": "v1",
+        "predictions": 900, "refused": 3, "torn": 0, "shadowed": 0,
+        "checks": checks,
+        "features": {
+            "grade": {"moved": 0.06, "floor": 0.05, "drifted": True, "said": "as in a test"},
+            "sqft_living": {"moved": 0.03, "floor": 0.05, "drifted": False, "said": "as in a test"},
+        },
+        "outcomes": {"joined": 800, "late": 5, "repeated": 1, "corrected": 1, "unknown": 2, "refused": 0},
+        "figures": {name: {"low": -0.05, "value": -0.04, "high": -0.03, "rows": 800} for name in FIGURES},
+        "slices": [],
+        "age": {"model_days": 20, "data_days": 30},
+        "alarm": bool(alarms), "alarms": sorted(alarms),
+    }  # fmt: skip

@@ -11,12 +11,12 @@ if [ "${1:-}" = image ]; then
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
     # crun, which comes with podman, refuses hybrid cgroups.
     [ -e /sys/fs/cgroup/cgroup.controllers ] || command -v runc >/dev/null || missing="$missing runc"
-    command -v promtool >/dev/null || missing="$missing prometheus"
-    command -v amtool >/dev/null || missing="$missing prometheus-alertmanager"
 else
     command -v strace >/dev/null || missing="$missing strace"
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
         missing="$missing chromium"
+    command -v prometheus >/dev/null || missing="$missing prometheus"
+    command -v prometheus-alertmanager >/dev/null || missing="$missing prometheus-alertmanager"
 fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root="none"; fi
@@ -27,6 +27,11 @@ fi
 echo "installing$missing for the tests"
 $as_root apt-get update -qq
 for package in $missing; do # one by one: a name that this system does not know must not stop the others
+    case $package in prometheus*)
+        # As installed, these two are servers that start at once and listen on every interface. A person who wants them so
+        # says `systemctl unmask`; the tests start their own.
+        [ ! -d /run/systemd/system ] || $as_root systemctl --quiet mask "$package.service" ;;
+    esac
     $as_root apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
         echo "notice: could not install $package; the tests that need it are skipped." >&2
 done

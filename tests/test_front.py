@@ -15,6 +15,7 @@ from hearth.answering import Answers
 from hearth.counters import Counters
 from hearth.front import GONE, Desk, Front
 from hearth.journal import Entries, Journal
+from hearth.prediction_log import PredictionLog
 
 HOUSE = houses(1)[0]
 BODY = json.dumps(HOUSE).encode()
@@ -36,7 +37,9 @@ class Library:
 class Server:
     """Hold a front, what it counted, and what it passed on."""
 
-    def __init__(self, made: Answers, outcomes: Journal | None = None, token: str | None = None) -> None:
+    def __init__(
+        self, made: Answers, outcomes: Journal | None = None, token: str | None = None, log: PredictionLog | None = None
+    ) -> None:
         """Put the front before an application that says what was passed on to it."""
         self.library, self.passed = Library(), []
         columns = [*made.release.facts.ranges, made.contract.time.name]
@@ -48,7 +51,7 @@ class Server:
                 await send({"type": "http.response.body", "body": b"passed"})
 
         counters = Counters(self.library, "v1", "2015-03-01", columns)
-        self.front = Front(app, Desk(made, counters, outcomes, token))
+        self.front = Front(app, Desk(made, counters, outcomes, token, log=log))
 
     async def call(
         self, path: str, body: bytes | Iterable[bytes] | AsyncIterator[bytes] = b"", *, method: str = "POST", headers: Iterable[tuple[bytes, bytes]] = (JSON,)
@@ -281,12 +284,12 @@ class Slow(Answers):
     seconds = 0.1
     running = most = 0
 
-    def predict_batch(self, body: bytes) -> dict[str, Any]:
+    def predict_batch(self, body: bytes, via: str | None = None) -> dict[str, Any]:
         self.running += 1
         self.most = max(self.most, self.running)
         time.sleep(self.seconds)
         self.running -= 1
-        return super().predict_batch(body)
+        return super().predict_batch(body, via)
 
 
 def slow(**limits: float) -> Slow:
@@ -334,7 +337,7 @@ def test_a_queue_that_is_full_refuses_and_one_that_is_slow_lets_go() -> None:
 class Broken(Answers):
     """Fail as no code should."""
 
-    def predict(self, body: bytes) -> dict[str, Any]:
+    def predict(self, body: bytes, via: str | None = None) -> dict[str, Any]:  # noqa: ARG002 -- as it is called
         raise RuntimeError(f"secret of the inside, {len(body)} bytes")
 
 
@@ -418,3 +421,92 @@ def test_an_outcome_that_cannot_be_kept_is_not_acknowledged(tmp_path: Path, monk
     assert (status, headers[b"retry-after"]) == (503, b"1")
     assert "device" not in body["error"]
     assert server.count("hearth_feedback_total") == 0
+
+
+# The log
+
+
+def kept(folder: Path, **limits: int) -> tuple[Server, PredictionLog]:
+    """Return a server that logs, and its log."""
+    made = Answers(release(), service_limits(5), typical=HOUSE)
+    log = PredictionLog(folder, made.params.log.model_copy(update=limits))
+    made.listener = log
+    server = Server(made, token=TOKEN, log=log)
+    log.counters = server.front.desk.counters
+    return server, log
+
+
+BEARER = (b"authorization", b"Bearer " + TOKEN.encode())
+
+
+def test_what_is_answered_is_logged_and_no_header_is(tmp_path: Path) -> None:
+    server, log = kept(tmp_path)
+    said = [(b"x-forwarded-for", b"203.0.113.9"), (b"user-agent", b"an agent"), (b"cookie", b"a=biscuit")]
+    ways = [(), ((b"x-hearth-via", b"page"),), ((b"x-hearth-via", b"Page"),), ((b"x-hearth-via", b"a secret"),)]
+    batch = json.dumps({"houses": [HOUSE, HOUSE]}).encode()
+    answered = []
+    for way in ways:
+        for path, body in (("/predict", BODY), ("/explain", BODY), ("/predict_batch", batch)):
+            status, _, found = server.ask(path, body, headers=(JSON, BEARER, *said, *way))
+            assert status == 200
+            answered += [answer["prediction_id"] for answer in found.get("predictions", [found])]
+    for headers in ((JSON,), (JSON, (b"authorization", b"Bearer biscuit-biscuit-biscuit"))):
+        assert server.ask("/predict", BODY, headers=headers)[0] == 401
+    assert server.ask("/predict", b"{}", headers=(JSON, BEARER, *said))[0] == 422
+    log.close()
+    found = list(Entries(tmp_path, "predictions"))
+    assert [entry.get("prediction_id") for entry in found] == [*answered, None]
+    assert [entry.get("via") for entry in found] == [None] * 4 + ["page"] * 4 + [None] * 9
+    assert found[-1]["refused"] == 422
+    text = "".join(path.read_text() for path in tmp_path.iterdir())
+    assert not any(word in text for word in (TOKEN, "biscuit", "203.0.113.9", "agent", "secret", "authorization"))
+    assert server.count("hearth_log_written_total") == 17
+
+
+def test_ready_says_how_the_log_does_and_stays_ready(tmp_path: Path, server: Server) -> None:
+    assert server.ask("/readyz", method="GET")[2]["log"] == {
+        "kept": False, "written": 0, "lost": 0, "waiting": 0, "error": "HEARTH_LOG_DIR is not set"
+    }  # fmt: skip
+    logged, log = kept(tmp_path / "log", waiting_max=2)
+    assert logged.ask("/predict", BODY, headers=(JSON, BEARER))[0] == 200
+    log.close()
+    assert logged.ask("/readyz", method="GET")[2]["log"] == {"kept": True, "written": 1, "lost": 0, "waiting": 0, "error": None}  # fmt: skip
+    (tmp_path / "log").rename(tmp_path / "away")
+    for _ in range(5):
+        assert logged.ask("/predict", BODY, headers=(JSON, BEARER))[0] == 200
+    log.close()
+    status, _, body = logged.ask("/readyz", method="GET")
+    assert (status, body["ready"]) == (200, True)
+    assert body["log"] == {"kept": False, "written": 1, "lost": 3, "waiting": 2, "error": "No such file or directory"}
+    assert "shadow" not in body
+    assert logged.count("hearth_log_lost_total") == 3
+    assert logged.count("hearth_log_waiting") == 2
+
+
+def test_the_servers_end_waits_for_the_log(tmp_path: Path) -> None:
+    server, log = kept(tmp_path)
+    seen: list[tuple[str, int]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for kind in ("startup", "shutdown"):
+            await send({"type": f"lifespan.{kind}.complete"})
+
+    async def send(message: Any) -> None:
+        seen.append((message["type"], len(list(Entries(tmp_path, "predictions")))))
+
+    server.front.app = app
+    made = server.front.desk.answers
+    for _ in range(3):
+        made.predict(BODY)
+    asyncio.run(server.front({"type": "lifespan"}, None, send))  # type: ignore[arg-type]
+    assert seen[-1] == ("lifespan.shutdown.complete", 3)
+    assert not log.told()["waiting"]
+
+
+def test_a_fault_of_the_service_is_in_no_line(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, service_limits(5).log)
+    made = Broken(release(), service_limits(5))
+    made.listener = log
+    assert Server(made, log=log).ask("/predict", BODY)[0] == 500
+    log.close()
+    assert not list(Entries(tmp_path, "predictions"))

@@ -114,3 +114,20 @@ def test_two_processes_do_not_mix_their_lines(tmp_path: Path) -> None:
     assert entries.torn == 0
     assert sorted(found) == sorted((name, number) for name in "ab" for number in range(200))
     assert json.loads(only_file(tmp_path).read_text().splitlines()[0])["number"] == 0
+
+
+def test_a_line_that_was_forgotten_is_no_entry_and_no_torn_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "outcomes")
+    for number in range(3):
+        journal.append({"number": number})
+    lines = only_file(tmp_path).read_bytes().splitlines(keepends=True)
+    only_file(tmp_path).write_bytes(lines[0] + b" " * (len(lines[1]) - 1) + b"\n" + lines[2])
+    entries = Entries(tmp_path, "outcomes")
+    assert ([entry["number"] for entry in entries], entries.torn) == ([0, 2], 0)
+
+
+def test_the_parts_of_a_day_are_read_in_their_order(tmp_path: Path) -> None:
+    for name in ("2015-03-02-000", "2015-03-01-001", "2015-03-01-000"):
+        (tmp_path / f"predictions-{name}.jsonl").write_text(f'{{"of": "{name}"}}\n')
+    found = [entry["of"] for entry in Entries(tmp_path, "predictions")]
+    assert found == ["2015-03-01-000", "2015-03-01-001", "2015-03-02-000"]

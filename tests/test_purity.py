@@ -9,8 +9,8 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
-DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "delivery", "editing", "front", "git", "history", "impatience", "journal", "keeper", "logbook", "params", "parquet", "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions", "roads",
-         "service", "storage", "watching", "worktrees"}  # fmt: skip
+DOORS = {"bento", "bento_entry", "cli", "clock", "comparing", "delivery", "editing", "front", "git", "history", "impatience", "journal", "keeper", "log_files", "logbook", "params", "parquet", "prediction_log", "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions", "roads",
+         "service", "storage", "watch", "watching", "worktrees"}  # fmt: skip
 LIBRARIES = {
     "numpy",
     "pandas",
@@ -30,6 +30,7 @@ LIBRARIES = {
     "jinja2",
     "orjson",
     "packaging",
+    "prometheus_client",
 }
 PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
                  "io", "itertools", "json", "math", "pathlib", "re", "secrets", "string", "types", "typing"}  # fmt: skip

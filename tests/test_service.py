@@ -295,7 +295,9 @@ def test_an_outcome_is_stored_for_good(address: str, house: dict[str, Any], log_
 def test_ready_says_which_model(address: str) -> None:
     status, told = call(address, "/readyz", None, None, "GET")
     version = call(address, "/model", None, None, "GET")[1]["model_version"]
-    assert (status, told) == (200, {"ready": True, "model_version": version})
+    assert set(told) == {"ready", "model_version", "log"}
+    assert (status, told["ready"], told["model_version"]) == (200, True, version)
+    assert (told["log"]["kept"], told["log"]["lost"], told["log"]["error"]) == (True, 0, None)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,16 @@ import datetime
 import json
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from hearth.explanation import adds_up, explain
+from hearth.features import Floats
+from hearth.log_lines import LogParams, fields_of
 from hearth.release import Release
 from hearth.request import House, columns_of, outcome_model, request_model
 from hearth.rules import Columns
@@ -32,6 +34,13 @@ class ServiceParams(Strict):
     in_flight_max: int = Field(ge=1)
     queue_max: int = Field(ge=0)
     queue_seconds_max: float = Field(gt=0)
+    log: LogParams
+
+    @model_validator(mode="after")
+    def _room_for_a_batch(self) -> "ServiceParams":
+        if self.log.waiting_max < self.batch_rows_max:
+            raise ValueError(f"log.waiting_max at least batch_rows_max, which is {self.batch_rows_max}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,27 @@ class BadRequestError(Exception):
         self.body: dict[str, Any] = {"error": error} | ({"detail": detail} if detail is not None else {})
 
 
+class Listener(Protocol):
+    """Be who is told what was answered, before it is sent; it must take microseconds and raise nothing."""
+
+    def priced(
+        self,
+        route: str,
+        via: str | None,
+        houses: Sequence[Mapping[str, Any]],
+        answers: Sequence[Mapping[str, Any]],
+        inputs: Floats | None,
+    ) -> None:
+        """Take houses with their answers and the inputs (n_houses, n_inputs) of the model."""
+
+    def refused(self, route: str, status: int, fields: tuple[str, ...]) -> None:
+        """Take a request that was refused, and the columns that it broke."""
+
+
 class Answers:
     """Answer with one release."""
+
+    listener: Listener | None = None  # who is given one is told everything that is asked from then on
 
     def __init__(
         self,
@@ -87,25 +115,25 @@ class Answers:
         self._rules = [check.compiled for check in self._checks]
         self._ruled = sorted({name for rule in self._rules for name in rule.names})
 
-    def predict(self, body: bytes) -> dict[str, Any]:
-        """Return the answer to the body of a /predict request; raise BadRequestError for a bad one."""
-        house = self._parse(body, self.house)
-        return self._predict([house], [""])[0]
+    def predict(self, body: bytes, via: str | None = None) -> dict[str, Any]:
+        """Return the answer to the body of a /predict request; raise BadRequestError for a bad one.
 
-    def predict_batch(self, body: bytes) -> dict[str, Any]:
+        `via` is passed on to the listener, by each route that prices.
+        """
+        return self._priced("/predict", body, via)[1][0]
+
+    def predict_batch(self, body: bytes, via: str | None = None) -> dict[str, Any]:
         """Return the answer to the body of a /predict_batch request, in the same order; raise BadRequestError for a bad one."""
-        houses = self._parse(body, self.houses)["houses"]
-        return {"predictions": self._predict(houses, [f"houses.{place}." for place in range(len(houses))])}
+        return {"predictions": self._priced("/predict_batch", body, via)[1]}
 
-    def explain(self, body: bytes) -> dict[str, Any]:
+    def explain(self, body: bytes, via: str | None = None) -> dict[str, Any]:
         """Return what each column adds to the typical price to make that of the house in an /explain body.
 
         Raise BadRequestError for a bad body, and where no typical house is known.
         """
         if self.typical is None:
             raise BadRequestError(404, "this service explains no prices: it was packaged without a typical house")
-        house = self._parse(body, self.house)
-        answer = self._predict([house], [""])[0]
+        (house,), (answer,) = self._priced("/explain", body, via)
         as_of = self.release.facts.as_of
         rows = [columns_of([{self.contract.time.name: None} | dict(one)], self.contract, as_of) for one in (house, self.typical)]  # fmt: skip
         found = explain(self.release, *rows)
@@ -132,6 +160,24 @@ class Answers:
     def model(self) -> dict[str, Any]:
         """Return what is served: the manifest's version, facts and files, and what the caller had told."""
         return self.release.manifest.model_dump(mode="json") | self.told
+
+    def _priced(self, route: str, body: bytes, via: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the houses of a body and their answers, once the listener knows them."""
+        try:
+            if route == "/predict_batch":
+                houses = self._parse(body, self.houses)["houses"]
+                answers, inputs = self._predict(houses, [f"houses.{place}." for place in range(len(houses))])
+            else:
+                houses = [self._parse(body, self.house)]
+                answers, inputs = self._predict(houses, [""])
+        except BadRequestError as bad:
+            if self.listener is not None:
+                named = (entry["field"] for entry in bad.body.get("detail", ()))
+                self.listener.refused(route, bad.status, fields_of(named, self._shapes[self.house].expected.keys()))
+            raise
+        if self.listener is not None:
+            self.listener.priced(route, via, houses, answers, inputs)
+        return houses, answers
 
     def _parse(self, body: bytes, kind: type[House]) -> dict[str, Any]:
         try:
@@ -164,7 +210,7 @@ class Answers:
         value = None if entry["type"] == "missing" else _short(entry["input"])
         return {"field": ".".join(map(str, entry["loc"])), "value": value, "expected": expected}
 
-    def _predict(self, houses: list[dict[str, Any]], prefixes: list[str]) -> list[dict[str, Any]]:
+    def _predict(self, houses: list[dict[str, Any]], prefixes: list[str]) -> tuple[list[dict[str, Any]], Floats | None]:
         columns = columns_of(houses, self.contract, self.release.facts.as_of)
         if broken := self._broken(columns, prefixes):
             raise _breach(broken)
@@ -173,7 +219,7 @@ class Answers:
         if not all(map(math.isfinite, [*lows, *highs])):
             raise RuntimeError("the model answered with a price that is no number")
         version = self.release.manifest.model_version
-        return [
+        answers = [
             {
                 "prediction_id": secrets.token_hex(16),
                 "price": price,
@@ -184,6 +230,7 @@ class Answers:
             }
             for price, low, high, said in zip(prices, lows, highs, warnings, strict=True)
         ]
+        return answers, priced.inputs
 
     def _broken(self, columns: Columns, prefixes: list[str]) -> list[dict[str, Any]]:
         if len(prefixes) == 1:

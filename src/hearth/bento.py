@@ -34,8 +34,8 @@ PORTS = range(20_000, 32_000)  # below those that systems give by themselves
 
 # The modules that the service loads; a test compares them with what it really loads.
 MODULES = ("__init__", "answering", "clock", "contract", "counters", "errors", "explanation", "features", "front", "impatience",
-           "intervals", "journal", "levels", "market", "masks", "neighbours", "openapi", "release", "request", "rules", "service",
-           "signing", "static", "storage", "strict", "trees")  # fmt: skip
+           "intervals", "journal", "levels", "log_files", "log_lines", "market", "masks", "neighbours", "openapi", "prediction_log", "release",
+           "request", "rules", "service", "shadow", "signing", "static", "storage", "strict", "trees")  # fmt: skip
 
 # Runs in a process of its own, in which only the bento's files are called hearth: a module that MODULES lacks shows
 # here. The creation time is the last clock in a bento; BentoML has no option for it.

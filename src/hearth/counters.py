@@ -26,6 +26,13 @@ class Counters:
         self.feedback = library.Counter("hearth_feedback_total", "Outcomes that were stored.")
         self.in_flight = library.Gauge("hearth_in_flight", "Requests that are being read or answered.", **gauge)
         self.waiting = library.Gauge("hearth_waiting", "Batches and explanations that wait for their turn.", **gauge)
+        self.log_written = library.Counter("hearth_log_written_total", "Entries that the prediction log took.")
+        self.log_lost = library.Counter("hearth_log_lost_total", "Entries that the prediction log had no room for.")
+        self.log_waiting = library.Gauge(
+            "hearth_log_waiting", "Entries that wait to be written to the prediction log.", **gauge
+        )
+        self.shadow = library.Counter("hearth_shadow_total", "Houses that the shadow priced.")
+        self.shadow_failed = library.Counter("hearth_shadow_failed_total", "Houses that the shadow gave no price.")
         info = library.Gauge(
             "hearth_model_info", "The model that is served; always 1.", ["model_version", "as_of"],
             multiprocess_mode="max",

@@ -63,7 +63,7 @@ def _effective(rows: int, wander: float) -> int:
 @lru_cache(maxsize=512)
 def _floor(expected: tuple[float, ...], rows: int, chance: Chance, tests: int) -> float:
     drawn = np.random.default_rng(chance.seed).multinomial(rows, expected, size=chance.draws) / rows
-    return float(np.quantile(_distance(drawn, np.array(expected)), 1 - chance.rate / tests))
+    return float(np.quantile(_distance(drawn, np.array(expected)), 1 - chance.rate / tests, method="higher"))
 
 
 def _distance(found: NDArray[np.float64], expected: NDArray[np.float64]) -> Any:

@@ -18,7 +18,8 @@ import orjson
 
 from hearth.answering import Answers, BadRequestError
 from hearth.counters import Counters
-from hearth.journal import Journal
+from hearth.journal import LOG_DIR, Journal
+from hearth.prediction_log import PredictionLog
 from hearth.static import Static
 
 Scope = MutableMapping[str, Any]
@@ -39,7 +40,11 @@ PASSED = {
 PASSED_BELOW = "/static_content/"
 GONE = 499  # the status under which a client is counted that hung up before its answer
 RETRY_AFTER_S = b"1"
+UNKEPT = {"kept": False, "written": 0, "lost": 0, "waiting": 0, "error": f"{LOG_DIR} is not set"}
 log = logging.getLogger("bentoml.hearth")
+
+VIA = b"x-hearth-via"  # a header by which the page says that it asked, and not a program
+VIAS = {b"page": "page"}
 
 _POST, _GET = ("POST",), ("GET", "HEAD")
 _JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]  # fmt: skip
@@ -56,19 +61,21 @@ _EXTRA: dict[int, Headers] = {
 
 @dataclass(frozen=True)
 class Desk:
-    """Hold what the front needs: the model's answers, where outcomes are kept, what counts, and the token if one is asked for."""
+    """Hold what the front needs: the model's answers, where outcomes and answers are kept, what counts, the token if one is asked for."""
 
     answers: Answers
     counters: Counters
     outcomes: Journal | None = None
     token: str | None = None
     document: Mapping[str, Any] | None = None  # of OpenAPI
+    log: PredictionLog | None = None
+    shadow: Mapping[str, Any] | None = None  # what is told of it, where one was asked for
 
 
 @dataclass(frozen=True)
 class _Route:
     methods: tuple[str, ...]
-    answer: Callable[[bytes], Awaitable[Any]]
+    answer: Callable[[bytes, str | None], Awaitable[Any]]  # the body, and the way that the request came
     open: bool = False  # to callers without a token
 
 
@@ -95,7 +102,7 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, self._ending(send) if scope["type"] == "lifespan" else send)
             return
         path = str(scope["path"])
         if path in self._page:  # open to callers without a token, for it asks for one
@@ -146,22 +153,33 @@ class Front:
             _check_token(headers.get(b"authorization", b""), self.desk.token)
         if self._in_flight > self.desk.answers.params.in_flight_max:
             raise BadRequestError(503, "the service has more to do than it can; try again in a second")
-        return await route.answer(await self._body(receive, headers) if route.methods == _POST else b"")
+        via = VIAS.get(headers.get(VIA, b""))
+        return await route.answer(await self._body(receive, headers) if route.methods == _POST else b"", via)
 
-    async def _predict(self, body: bytes) -> Any:
-        answer = self.desk.answers.predict(body)
+    def _ending(self, send: Send) -> Send:
+        """Return what tells the server of the application's end, and writes the rest of the log before."""
+
+        async def told(message: Message) -> None:
+            if self.desk.log is not None and message["type"].startswith("lifespan.shutdown."):
+                await asyncio.to_thread(self.desk.log.close)
+            await send(message)
+
+        return told
+
+    async def _predict(self, body: bytes, via: str | None) -> Any:
+        answer = self.desk.answers.predict(body, via)
         self.desk.counters.priced([answer])
         return answer
 
-    async def _predict_batch(self, body: bytes) -> Any:
-        answer = await self._queued(self.desk.answers.predict_batch, body)
+    async def _predict_batch(self, body: bytes, via: str | None) -> Any:
+        answer = await self._queued(self.desk.answers.predict_batch, body, via)
         self.desk.counters.priced(answer["predictions"])
         return answer
 
-    async def _explain(self, body: bytes) -> Any:
-        return await self._queued(self.desk.answers.explain, body)
+    async def _explain(self, body: bytes, via: str | None) -> Any:
+        return await self._queued(self.desk.answers.explain, body, via)
 
-    async def _feedback(self, body: bytes) -> Any:
+    async def _feedback(self, body: bytes, via: str | None) -> Any:
         outcome, kept = self.desk.answers.feedback(body), self.desk.outcomes
         if kept is None:
             raise BadRequestError(
@@ -175,17 +193,20 @@ class Front:
         self.desk.counters.feedback.inc()
         return outcome | {"stored": True}
 
-    async def _model(self, body: bytes) -> Any:
+    async def _model(self, body: bytes, via: str | None) -> Any:
         return self.desk.answers.model()
 
-    async def _document(self, body: bytes) -> Any:
+    async def _document(self, body: bytes, via: str | None) -> Any:
         return self.desk.document
 
-    async def _ready(self, body: bytes) -> Any:
-        # A service whose files or golden answers are wrong ends on import, so one that answers at all is ready.
-        return {"ready": True, "model_version": self.desk.answers.release.manifest.model_version}
+    async def _ready(self, body: bytes, via: str | None) -> Any:
+        # A service whose files or golden answers are wrong ends on import, so one that answers at all is ready, and stays
+        # so where its log cannot be kept: who asks for prices gets them.
+        told = {"ready": True, "model_version": self.desk.answers.release.manifest.model_version}
+        kept = UNKEPT if self.desk.log is None else self.desk.log.told()
+        return told | {"log": kept} | ({} if self.desk.shadow is None else {"shadow": self.desk.shadow})
 
-    async def _queued(self, answer: Callable[[bytes], Any], body: bytes) -> Any:
+    async def _queued(self, answer: Callable[[bytes, str | None], Any], body: bytes, via: str | None) -> Any:
         """Return what takes milliseconds, one at a time beside the event loop; refuse what would wait too long."""
         params, gauge = self.desk.answers.params, self.desk.counters.waiting
         if self._turn.locked() and self._waiting >= params.queue_max:
@@ -201,7 +222,7 @@ class Front:
             self._waiting -= 1
             gauge.dec()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._bench, answer, body)
+            return await asyncio.get_running_loop().run_in_executor(self._bench, answer, body, via)
         finally:
             self._turn.release()
 

@@ -7,6 +7,7 @@ writer begins a new line, and a reader skips the torn one and counts it.
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,7 @@ class Journal:
 
     def __init__(self, folder: Path, name: str) -> None:
         """Make the folder; refuse one that cannot be written to, rather than at the first entry."""
-        self.folder, self.name = folder.absolute(), name
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / f".{name}-{os.getpid()}").touch()
-            (self.folder / f".{name}-{os.getpid()}").unlink()
-        except OSError as error:
-            raise Refusal(
-                f"{folder} cannot be written to ({error.strerror}), wanted a folder for {name}; give another."
-            ) from None
+        self.folder, self.name = writable(folder, name), name
 
     def append(self, entry: dict[str, Any]) -> None:
         """Write one entry with its time as `at`, and wait until it is on the disk; raise OSError where it cannot be."""
@@ -48,31 +41,56 @@ class Journal:
             json.dumps(at | entry, sort_keys=True, allow_nan=False).encode() + b"\n" for entry in entries
         )
         target = self.folder / f"{self.name}-{now.date().isoformat()}{ENDING}"
-        # Appended in one write, so that two processes do not mix their lines.
-        handle = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            size = os.fstat(handle).st_size
-            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-            content = b"\n" + content if torn else content
+        with opened(target) as (handle, size, begin):
+            content = begin + content
             if os.write(handle, content) != len(content):
                 raise OSError(f"{target} took part of an entry only")
             os.fsync(handle)
-        finally:
-            os.close(handle)
         if size == 0:  # the name of a new file is on the disk only once its folder is
-            self._sync_folder()
+            sync_folder(self.folder)
 
-    def _sync_folder(self) -> None:
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+
+def writable(folder: Path, name: str) -> Path:
+    """Make a folder and return where it is; refuse one that cannot be written to. `name` is what it is wanted for."""
+    folder = folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f".{name}-{os.getpid()}").touch()
+        (folder / f".{name}-{os.getpid()}").unlink()
+    except OSError as error:
+        raise Refusal(
+            f"{folder} cannot be written to ({error.strerror}), wanted a folder for {name}; give another."
+        ) from None
+    return folder
+
+
+@contextmanager
+def opened(target: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Open a file of lines; yield its handle, its size, and what has to come first where its last line is torn.
+
+    What is appended in one write does not mix with another process's lines.
+    """
+    handle = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        yield handle, size, b"\n" if torn else b""
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @dataclass
 class Entries:
-    """Iterate over the entries of a journal, the oldest file first; `torn` counts lines that are none."""
+    """Iterate over the entries of a journal or of the prediction log, the oldest file first; `torn` counts lines that are none."""
 
     folder: Path
     name: str
@@ -80,10 +98,11 @@ class Entries:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each entry."""
-        for file in sorted(self.folder.glob(f"{self.name}-????-??-??{ENDING}")):
+        for file in sorted(self.folder.glob(f"{self.name}-????-??-??*{ENDING}")):
             with file.open("rb") as lines:
                 for line in lines:
-                    if line == b"\n":  # of a writer that met another one's entry half-way and took it for a torn one
+                    # Empty: of a writer that met another one's entry half-way and took it for a torn one. Spaces: forgotten.
+                    if not line.strip(b" \n"):
                         continue
                     entry = _entry(line)
                     if entry is None:

@@ -5,9 +5,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from hearth.contract import Contract
+from hearth.log_lines import PREDICTIONS
 from hearth.logged import Builder, Reading
 
-NAME = "predictions"
 Step = Callable[[str, int], None]
 
 
@@ -21,7 +21,7 @@ def read(
     """
     builder = Builder(contract, as_of, also, since, until)
     for file in files(folder):
-        day = file.name.removeprefix(f"{NAME}-")[:10]
+        day = file.name.removeprefix(f"{PREDICTIONS}-")[:10]
         # A day before and after, for a clock that was set back may have written a file of another day.
         if also or str(since.date() - timedelta(days=1)) <= day <= str(until.date() + timedelta(days=1)):
             with file.open("rb") as lines:
@@ -33,7 +33,7 @@ def read(
 
 def files(folder: Path) -> list[Path]:
     """Return the files of the log, the oldest first."""
-    return sorted(folder.glob(f"{NAME}-????-??-??-???*.jsonl"))
+    return sorted(folder.glob(f"{PREDICTIONS}-????-??-??-???*.jsonl"))
 
 
 def size(folder: Path) -> int:

@@ -77,11 +77,12 @@ class Manifest(Strict):
 
 @dataclass(frozen=True)
 class Prediction:
-    """Hold prices and the ends of their intervals, (n_rows,) each, in the target's unit."""
+    """Hold prices and the ends of their intervals, (n_rows,) each, in the target's unit, and what they were computed from."""
 
     price: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    inputs: Floats | None = None  # (n_rows, n_inputs), as the graph read them
 
 
 def pack(graph: bytes, contract: bytes, facts: Facts, known: Neighbours | None) -> dict[str, bytes]:
@@ -157,16 +158,18 @@ class Release:
 
     def predict(self, columns: Columns) -> Prediction:
         """Return prices with intervals; the target's unit decides the rounding."""
-        log_price, spread = self._run(columns)
+        log_price, spread, inputs = self._run(columns)
         price = np.exp(log_price + _ENDS * self.facts.interval.half_width(spread))
-        return Prediction(*_rounded(price, self.contract.target.type == "integer"))
+        price, low, high = _rounded(price, self.contract.target.type == "integer")
+        return Prediction(price, low, high, inputs)
 
-    def _run(self, columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return log prices and expected sizes of the error, (n_rows,) each."""
+    def _run(self, columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float64], Floats]:
+        """Return log prices and expected sizes of the error, (n_rows,) each, and the inputs that they come from."""
         columns = self._until_horizon(columns)
-        values = self.run(self._inputs(columns))
+        inputs = self._inputs(columns)
+        values = self.run(inputs)
         day = (columns[self.contract.time.name] - self._first).astype(np.int64)
-        return values[:, 0] + self._levels.take(day, mode="clip"), values[:, 1]
+        return values[:, 0] + self._levels.take(day, mode="clip"), values[:, 1], inputs
 
     def _inputs(self, columns: Columns) -> Floats:
         return model_inputs(columns, self.contract, self.facts.recipe, self.known)

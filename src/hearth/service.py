@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from hearth.front import App, Desk, Front
 from hearth.impatience import be_impatient
 from hearth.journal import LOG_DIR, Journal
 from hearth.openapi import described
+from hearth.prediction_log import PredictionLog
 from hearth.release import MANIFEST, open_release
+from hearth.shadow import SHADOW, Shadow
 from hearth.static import Static
 from hearth.storage import read_bytes, read_folder, read_json, read_text
 from hearth.strict import parse
@@ -29,6 +32,7 @@ ROUTES = ("/predict", "/predict_batch", "/explain", "/feedback")
 TOKEN = "HEARTH_TOKEN"  # noqa: S105 -- the name of the variable, no token
 TOKEN_LENGTH_MIN = 16
 PUBLIC_KEY, SIGNATURE = "HEARTH_PUBLIC_KEY", "HEARTH_SIGNATURE"  # each the name of a file
+SHADOW_SIGNATURE = "HEARTH_SHADOW_SIGNATURE"  # likewise, of the candidate's, where a public key is named
 GOLDEN = 1e-5  # relative; another kind of processor may move the last digit of a rounded price, and no more
 
 
@@ -89,7 +93,11 @@ class FrontedService(Service[Any]):
         columns = [*facts.ranges, made.answers.contract.time.name]
         counted = Counters(bentoml.metrics, made.answers.release.manifest.model_version, str(facts.as_of), columns)
         document = described(json.loads(json.dumps(self.openapi_spec.asdict())), ROUTES)  # statuses as texts
-        return Desk(made.answers, counted, made.outcomes, made.token, document)
+        shadow = _shadow(made.answers, made.log)
+        if made.log is not None:
+            made.log.counters = counted
+            made.log.start()
+        return Desk(made.answers, counted, made.outcomes, made.token, document, made.log, shadow)
 
 
 def house_prices(folder: Path) -> Service[Any]:
@@ -100,7 +108,8 @@ def house_prices(folder: Path) -> Service[Any]:
     """
     opened = open_answers(folder)
     house, outcome = opened.house, opened.outcome
-    kept, secret, files = _outcomes(), _token(), Static(read_folder(folder / PAGE))
+    kept, written, secret, files = _outcomes(), _log(opened), _token(), Static(read_folder(folder / PAGE))
+    opened.listener = written
     be_impatient(opened.params.body_seconds_max)
 
     @bentoml.service(
@@ -113,7 +122,7 @@ def house_prices(folder: Path) -> Service[Any]:
     class HousePrices:
         """Price houses, explain prices, take outcomes. All routes take JSON; see the fields below."""
 
-        answers, outcomes, token, page = opened, kept, secret, files
+        answers, outcomes, log, token, page = opened, kept, written, secret, files
 
         @bentoml.api
         async def predict(self, house: house, /) -> Answer:  # type: ignore[valid-type]
@@ -143,13 +152,11 @@ def house_prices(folder: Path) -> Service[Any]:
     return HousePrices
 
 
-def _check_signature(manifest: bytes) -> None:
+def _check_signature(manifest: bytes, named: str = SIGNATURE) -> None:
     """Refuse a manifest without a good signature where a public key is named, before anything parses it."""
     if public := os.environ.get(PUBLIC_KEY):
-        if not (signature := os.environ.get(SIGNATURE)):
-            raise Refusal(
-                f"{PUBLIC_KEY} asks for a signed model, and {SIGNATURE} names no signature; set it to its file."
-            )
+        if not (signature := os.environ.get(named)):
+            raise Refusal(f"{PUBLIC_KEY} asks for a signed model, and {named} names no signature; set it to its file.")
         from hearth.signing import check  # only where it is asked for: it loads a large library
 
         check(manifest, read_bytes(Path(signature)), read_bytes(Path(public)), "the model's manifest")
@@ -180,6 +187,31 @@ def _outcomes() -> Journal | None:
     """Return where outcomes are kept, if the one who starts the service says so; the bento's own folder is no place."""
     folder = os.environ.get(LOG_DIR)
     return Journal(Path(folder), "outcomes") if folder else None
+
+
+def _log(answers: Answers) -> PredictionLog | None:
+    folder = os.environ.get(LOG_DIR)
+    return PredictionLog(Path(folder), answers.params.log) if folder else None
+
+
+def _shadow(answers: Answers, log: PredictionLog | None) -> dict[str, Any] | None:
+    """Let a candidate answer beside the served model, if one is named; return what is told of it.
+
+    One that cannot be opened stops nothing.
+    """
+    if not (folder := os.environ.get(SHADOW)):
+        return None
+    try:
+        if log is None:
+            raise Refusal(f"a shadow's answers go to the log, and {LOG_DIR} is not set; set it to a folder.")
+        files = read_folder(Path(folder))
+        _check_signature(files.get(MANIFEST, b""), SHADOW_SIGNATURE)
+        log.shadow = Shadow(open_release(files, "the shadow"), answers.contract)
+        return {"model_version": log.shadow.model_version}
+    except Exception as error:  # a candidate may be broken in any way
+        said = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+        print(f"warning: served without a shadow: {said}", file=sys.stderr, flush=True)
+        return {"error": said.replace(folder, "its folder")}  # which is nobody else's business
 
 
 def open_answers(folder: Path) -> Answers:

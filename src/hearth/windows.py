@@ -37,6 +37,7 @@ class MonitorParams(Strict):
     torn_share_max: float = Field(ge=0, lt=1)
     late_days: int = Field(ge=1)
     skew_rows: int = Field(ge=1)
+    every_seconds: float = Field(gt=0, le=31_536_000)
 
     @model_validator(mode="after")
     def _reachable(self) -> "MonitorParams":

@@ -146,7 +146,7 @@ class Asker {
 }
 
 async function send(path, body, signal) {
-  const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+  const headers = { "content-type": "application/json", "x-hearth-via": "page", ...(token && { authorization: `Bearer ${token}` }) };
   try {
     const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
     return { status: answer.status, body: await answer.json().catch(() => ({})) };

@@ -8,7 +8,9 @@ due when a check was bad in k of the last n windows. Writes metrics/monitor.json
 import argparse
 import json
 import os
+import sys
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from hearth.clock import now
@@ -16,16 +18,18 @@ from hearth.delivery import take
 from hearth.errors import WrongUseError
 from hearth.journal import LOG_DIR
 from hearth.logbook import size
+from hearth.monitor_metrics import exposition
 from hearth.monitor_page import page
 from hearth.operations import absolute, templates
 from hearth.params import section
-from hearth.paths import LOG, MONITOR, MONITOR_PAGE
+from hearth.paths import LOG, MONITOR, MONITOR_METRICS, MONITOR_PAGE
 from hearth.progress import progress
 from hearth.registry import releases
 from hearth.releases import ReleaseParams
 from hearth.revisions import Revision, Workspace, revision
 from hearth.stages.collect import CollectParams
 from hearth.storage import write_json, write_text
+from hearth.watch import watch
 from hearth.watching import Watched, look, watched
 from hearth.windows import MonitorParams
 
@@ -47,6 +51,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--workspace", action="store_true", help="the workspace's model is served, whatever is released"
     )
     parser.add_argument("--json", action="store_true", help="print the document as JSON")
+    parser.add_argument(
+        "--every",
+        type=float,
+        metavar="SECONDS",
+        help="run again and again, and tell Prometheus what was found, until Ctrl-C",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="with --every: address to listen on (127.0.0.1: this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=9109, help="with --every: port of /metrics (9109)")
 
 
 def _day(text: str) -> date:
@@ -59,21 +73,27 @@ def _day(text: str) -> date:
 def run(options: argparse.Namespace) -> int:
     """Write the document and say what is wrong; the answer is no if an alarm is due."""
     folder = options.log or absolute(os.environ.get(LOG_DIR, str(LOG)))
+    if options.every is not None:
+        return watch(lambda: _once(options, folder, options.every), options.every, options.host, options.port)
+    found = _once(options, folder, section("monitor", MonitorParams).every_seconds)
+    print(json.dumps(found, indent=2, sort_keys=True) if options.json else "\n".join(told(found)))
+    return int(found["alarm"])
+
+
+def _once(options: argparse.Namespace, folder: Path, every_s: float) -> dict[str, Any]:
     params = section("monitor", MonitorParams)
     served = what_is_served(options.workspace)
     if options.outcomes:
         said = take(options.outcomes, folder, served.promise.release.contract)
-        print(
-            f"outcomes: {said['rows']:,} rows, {said['taken']:,} taken, {said['repeated']:,} known before, {said['refused']:,} refused"
-        )
+        print(f"outcomes: {said['rows']:,} rows, {said['taken']:,} taken, {said['repeated']:,} known before, {said['refused']:,} refused",
+              file=sys.stderr)  # fmt: skip
     until = now() if options.until is None else datetime.combine(options.until, datetime.min.time(), UTC)
     if until > now() + timedelta(days=1):
         raise WrongUseError(f"--until {options.until} has not come yet; give a day that has.")
     with progress(size(folder), unit="B", lines=5) as step:
         found = look(served, params, folder, until, known_until(), step)
-    write(found)
-    print(json.dumps(found, indent=2, sort_keys=True) if options.json else "\n".join(told(found)))
-    return int(found["alarm"])
+    write(found, every_s)
+    return found
 
 
 def what_is_served(workspace: bool = False) -> Watched:
@@ -88,9 +108,10 @@ def known_until() -> date:
     return section("collect", CollectParams).as_of
 
 
-def write(found: dict[str, Any]) -> None:
-    """Write the document and the page."""
+def write(found: dict[str, Any], every_s: float) -> None:
+    """Write the document, the page, and the metrics for node_exporter's textfile collector, which promise a run every so many seconds."""
     write_json(MONITOR, found)
+    write_text(MONITOR_METRICS, exposition(found, every_s))
     write_text(MONITOR_PAGE, page(found, templates()))
 
 

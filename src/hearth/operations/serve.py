@@ -6,15 +6,20 @@ A promotion or a rollback is taken up within seconds: the server is stopped and 
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hearth.errors import Refusal
 from hearth.keeper import Served, serve_forever
 from hearth.params import section
-from hearth.paths import BENTO, LOG
+from hearth.paths import BENTO, LOG, MODEL
 from hearth.paths import SIGNATURE as SIGNATURE_FILE
 from hearth.registry import fetch, releases
 from hearth.releases import ARTIFACT, History, ReleaseParams
+from hearth.revisions import revision
+from hearth.shadow import SHADOW
 from hearth.signing import PUBLIC_KEY, SIGNATURE
 from hearth.storage import read_bytes
 
@@ -24,13 +29,41 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=3000, help="port to listen on")
     parser.add_argument("--workspace", action="store_true", help="serve the workspace's bento, whatever is released")
+    parser.add_argument("--shadow", metavar="REV",
+                        help="let the model of this revision price the same houses; its prices go to the log only")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve; return the server's exit status. A service that asks for a signature is shown the one of `hearth sign`."""
-    for name in (PUBLIC_KEY, SIGNATURE):
+    for name in (PUBLIC_KEY, SIGNATURE, SHADOW):
         if given := os.environ.get(name):
             os.environ[name] = str(Path(given).absolute())  # the server runs in another folder
+    with shadowed(options.shadow):
+        return _serve(options)
+
+
+@contextmanager
+def shadowed(name: str | None) -> Iterator[None]:
+    """Give every server that is started meanwhile the model of a revision for a shadow, if one is named.
+
+    A server that cannot open it, such as one whose code computes other features, says so and serves without.
+    """
+    if name is None:
+        yield
+        return
+    files = revision(name).folder(MODEL)
+    with TemporaryDirectory(prefix="hearth-shadow-") as scratch:
+        for file, content in files.items():
+            Path(scratch, file).write_bytes(content)
+        os.environ[SHADOW] = scratch
+        print(f"{MODEL} of {name} shadows what is served; GET /readyz says whether it can", flush=True)
+        try:
+            yield
+        finally:
+            del os.environ[SHADOW]
+
+
+def _serve(options: argparse.Namespace) -> int:
     if options.workspace:
         return serve_forever(of_workspace(), options.host, options.port, LOG, lambda: None)
     environment = section("releases", ReleaseParams).environment
