@@ -15,7 +15,7 @@ from samples import release
 
 from hearth import findings, ratio_study
 from hearth.cli import main
-from hearth.drawings import SHADES, band, bars, course, density, gauge, map_cells, months, steps
+from hearth.drawings import SHADES, along, band, bars, course, density, gauge, map_cells, months, steps
 from hearth.errors import Refusal
 from hearth.findings import Material
 from hearth.measures import shown
@@ -94,7 +94,30 @@ def test_every_class_that_is_used_has_a_rule_and_every_anchor_a_place(page: str)
     assert {name for name in used if not re.search(rf"\.{name}\b", style)} <= {"against", "better"}
     anchors = {str(attrs["href"]) for tag, attrs in read.elements if tag == "a"}
     assert anchors <= {f"#{attrs['id']}" for _, attrs in read.elements if "id" in attrs}
-    assert len(anchors) == 10
+    assert len(anchors) == 11
+
+
+def test_the_ageing_is_told_as_it_was_measured() -> None:
+    """The committed curve, one in which the bias decays from 28 days on, and a project without one."""
+    curve = material().curve
+    assert curve is not None
+    assert f"So the model is retrained after {curve.cadence_days} days at the latest." in text_of(material())
+    old = curve.ages[1].beside_fresh["bias"].model_copy(update={"worse_by": (0.02, 0.04)})
+    worse = curve.ages[1].model_copy(update={"beside_fresh": curve.ages[1].beside_fresh | {"bias": old}})
+    decayed = curve.model_copy(update={"ages": (curve.ages[0], worse, *curve.ages[2:])})
+    assert "on the same sales: provably more than 1 from 28 days on." in text_of(changed(curve=decayed))
+    assert "How it ages" not in text_of(changed(curve=None))
+
+
+def test_many_values_are_drawn_with_their_words_off_the_line() -> None:
+    drawn = along(
+        [1.0, 2.0], [(0.5, 1.9), (1.5, 3.0)], ["0", "28"], "age", (2.0, "allowed"), lambda value: f"{value:.0f}!", "two"
+    )
+    places = {word: float(y) for y, word in re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>([^<]+)</text>', drawn)}
+    assert places["2!"] < places["allowed"] < places["1!"], (
+        "the first would lie on the line, so it stands below its interval"
+    )
+    assert drawn.count('class="doubt"') == 2
 
 
 def test_the_same_material_gives_the_same_bytes(page: str) -> None:

@@ -22,7 +22,7 @@ from hearth.cuts import Background, ResoldSlice, fault, group_names
 from hearth.errors import WrongUseError
 from hearth.features import FeatureParams
 from hearth.journal import LOG_DIR, Entries
-from hearth.log_lines import PREDICTIONS
+from hearth.log_lines import OUTCOMES, PREDICTIONS
 from hearth.logged import Logged, Reading
 from hearth.operations import a_day, absolute
 from hearth.outcomes import gathered, joined
@@ -40,7 +40,6 @@ from hearth.storage import parsed_yaml
 
 EVER = (np.datetime64("1678-01-01"), np.datetime64("2262-01-01"))
 LINES = 10
-OUTCOMES = "outcomes"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
