@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve report image test test-image check format docs bench lock clean
+.PHONY: help run serve report simulate image test test-image check format docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -27,6 +27,10 @@ serve: .venv/road.done ## serve the released bento, or the one made here, on 127
 report: .venv/road.done ## write metrics/report.html: how good the model is, for people
 	@[ -e models/predictions.parquet ] || $(MAKE) run || [ -e models/predictions.parquet ]  # also where the gate said no
 	@hearth report
+
+simulate: .venv/road.done ## live through the months after the model's data: drift, alarm, retraining, promotion, rollback
+	@[ -e models/house_prices.bento ] || $(MAKE) run
+	@hearth simulate
 
 image: .venv/road.done ## build the OCI image of the bento; BASE=... takes another base image
 	@[ -e models/house_prices.bento ] || $(MAKE) run
