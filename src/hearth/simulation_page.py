@@ -1,5 +1,6 @@
 """Tell a simulated life as a page: how far prices lay beside what was paid, what happened when, and what it saved."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from itertools import groupby
@@ -112,6 +113,17 @@ def level_drawn(found: Mapping[str, Any], width: float) -> str:
             parts.append(text(short, min(max(x, 30.0), width - 34.0), 10, "middle", "small"))
     label = f"Level of the prices by week from {found['from']} on: {lead(found)}"
     return _as_wide(svg(406, label, parts), width)
+
+
+def alone(drawing: str, style: str) -> str:
+    """Return a picture as a file of its own, with what the page's style says of pictures."""
+    rules = re.findall(r"^(?:svg [^{]*\{[^}]*\} ?)+$", style, flags=re.MULTILINE)
+    colours = re.findall(
+        r"^:root \{.*?^\}$|^@media \(prefers-color-scheme: dark\) \{.*?^\}$", style, flags=re.MULTILINE | re.DOTALL
+    )
+    inside = "\n".join(["<style>", *colours, "svg { font-family: system-ui, sans-serif; }", *rules, "</style>"])
+    head, _, body = drawing.partition(">")
+    return f'{head} xmlns="http://www.w3.org/2000/svg" width="{WIDE:.0f}">\n{inside}{body}\n'
 
 
 def _as_wide(drawing: str, width: float) -> str:
