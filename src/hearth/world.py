@@ -104,9 +104,11 @@ class World:
         """Wait until the service answers with a model."""
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
-            if ready("127.0.0.1", self.port) and self._asked("GET", "/model")["model_version"] == version:
-                self.written = 0  # a new server counts anew
-                return
+            # The server before may end between two questions.
+            with contextlib.suppress(OSError, http.client.HTTPException, Refusal):
+                if ready("127.0.0.1", self.port) and self._asked("GET", "/model")["model_version"] == version:
+                    self.written = 0  # a new server counts anew
+                    return
             time.sleep(0.2)
         said = (self.folder.parent / "serve.log").read_text(errors="replace")[-2000:]
         raise Refusal(f"the service does not answer with the model {version}; the end of its log:\n{said}")
