@@ -83,7 +83,7 @@ def test_nothing_is_wider_than_the_page(opened: Callable[..., Any], width: int, 
 def clashes(page: Any) -> list[tuple[str, ...]]:
     """Return the words of pictures that lie outside of their picture, or on another word of it."""
     found: list[tuple[str, ...]] = []
-    for picture in page.locator("svg").all():
+    for picture in page.locator("svg:visible").all():
         frame, label = picture.bounding_box(), picture.get_attribute("aria-label") or "untold"
         boxes = picture.evaluate(BOXES)
         for place, (text, left, right, top, bottom) in enumerate(boxes):

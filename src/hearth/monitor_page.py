@@ -109,10 +109,11 @@ def weeks(
     for place, one in enumerate(figures):
         middle = (place + 0.5) * step
         parts.append(text(names[place], middle, 156, "middle", "small"))
+        last = place == len(figures) - 1  # beside which there is no room
         if one["value"] is not None:
             parts += [f'<line class="doubt" {at(x1=middle, x2=middle, y1=up(one["low"]), y2=up(one["high"]))}/>',
                       f'<circle class="mark" {at(cx=middle, cy=up(one["value"]), r=5)}/>',
-                      text(written(one["value"]), middle + 10, up(one["value"]) + 4, "start", "strong")]  # fmt: skip
+                      text(written(one["value"]), middle + (-10 if last else 10), up(one["value"]) + 4, "end" if last else "start", "strong")]  # fmt: skip
     return svg(162, label, parts)
 
 

@@ -13,6 +13,7 @@ from hearth.measures import minus, money
 from hearth.templating import filled
 
 WIDE, NARROW = 880.0, 400.0
+WORD = 82.0  # wide, at most
 WORDS = {
     "released": "released",
     "provable": "the loss is provable",
@@ -24,7 +25,7 @@ WORDS = {
     "forced": "a bad model is forced in",
     "rolled back": "rolled back, by itself",
 }
-SHORT = {"released": "released", "provable": "loss provable", "alarm": "alarm", "promoted": "better model", "not promoted": "kept",
+SHORT = {"released": "released", "provable": "loss provable", "alarm": "alarm", "promoted": "retrained", "not promoted": "kept",
          "forced": "bad model", "rolled back": "rolled back"}  # fmt: skip
 
 
@@ -103,14 +104,17 @@ def level_drawn(found: Mapping[str, Any], width: float) -> str:
     parts += _line(found["drill"], "with", "forced", across, up)
     parts += _line(found["restored"], "with", "loop", across, up)
     parts += _ends(found, across, up, width)
+    named = -WORD
     for number, (day, events) in enumerate(_by_day(found["events"]), start=1):
         x = across(float(np.datetime64(day).astype(int)))
         short = next((SHORT[event["kind"]] for event in reversed(events) if event["kind"] in SHORT), "")
         x_text = min(max(x, 12.0), width - 12.0)
         parts += [f'<line class="event" {at(x1=x, x2=x, y1=34, y2=base)}/>', f'<circle class="event-dot" {at(cx=x_text, cy=24, r=9)}/>',
                   f'<text class="event-number" {at(x=x_text, y=28)} text-anchor="middle">{number}</text>']  # fmt: skip
-        if width == WIDE:
+        # A word has room of its own or is left out: the list below says it.
+        if width == WIDE and x - named > WORD:
             parts.append(text(short, min(max(x, 30.0), width - 34.0), 10, "middle", "small"))
+            named = x
     label = f"Level of the prices by week from {found['from']} on: {lead(found)}"
     return _as_wide(svg(406, label, parts), width)
 
