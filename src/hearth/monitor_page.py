@@ -24,6 +24,7 @@ NAMES = {
 }
 SAID = {True: ("bad", "bad"), False: ("fine", "fine"), None: ("open", "too little to tell")}
 SLICES_SHOWN = 12
+MARGIN = 48.0  # in which the dashed line says its value
 
 
 def page(found: Mapping[str, Any], templates: Mapping[str, str]) -> str:
@@ -101,19 +102,18 @@ def weeks(
         return ""
     ends = [end for one in known for end in (one["low"], one["high"])] + ([] if line is None else [line])
     pad = 0.18 * (max(ends) - min(ends) or 0.01)
-    up, step = Scale(min(ends) - pad, max(ends) + pad, 132, 12), WIDTH / len(figures)
+    up, step = Scale(min(ends) - pad, max(ends) + pad, 132, 20), (WIDTH - MARGIN) / len(figures)
     parts = [f'<line class="axis" {at(x1=0, x2=WIDTH, y1=140, y2=140)}/>']
     if line is not None:
         parts += [f'<line class="faint-line" {at(x1=0, x2=WIDTH, y1=up(line), y2=up(line))}/>',
-                  text(written(line), 2, up(line) - 4, "start", "small")]  # fmt: skip
+                  text(written(line), WIDTH, up(line) - 4, "end", "small")]  # fmt: skip
     for place, one in enumerate(figures):
         middle = (place + 0.5) * step
         parts.append(text(names[place], middle, 156, "middle", "small"))
-        last = place == len(figures) - 1  # beside which there is no room
         if one["value"] is not None:
             parts += [f'<line class="doubt" {at(x1=middle, x2=middle, y1=up(one["low"]), y2=up(one["high"]))}/>',
                       f'<circle class="mark" {at(cx=middle, cy=up(one["value"]), r=5)}/>',
-                      text(written(one["value"]), middle + (-10 if last else 10), up(one["value"]) + 4, "end" if last else "start", "strong")]  # fmt: skip
+                      text(written(one["value"]), middle, up(one["high"]) - 7, "middle", "strong")]  # fmt: skip
     return svg(162, label, parts)
 
 
