@@ -67,7 +67,7 @@ def _courses(found: Mapping[str, Any]) -> list[dict[str, str]]:
     days = [one["from"][5:] for one in found["course"]]
     promised = {
         "error": found["checks"]["error"]["limit"],
-        "bias": 0.0,
+        "level": 0.0,
         "coverage": found["checks"]["coverage"]["limit"],
     }
     told = {
@@ -166,4 +166,4 @@ def _share(value: float | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else minus(f"{value:+.1%}")
+    return "–" if value is None else "0%" if value == 0 else minus(f"{value:+.1%}")
