@@ -31,6 +31,7 @@ from hearth.clock import CLOCK
 from hearth.comparing import side
 from hearth.contract import Contract
 from hearth.delivery import take
+from hearth.dvc_local import configure
 from hearth.editing import edited
 from hearth.errors import Refusal
 from hearth.git import git
@@ -213,14 +214,9 @@ def _clone(home: Path, folder: Path) -> None:
         git("-C", str(folder), "config", key, value)
 
 
-def configure(folder: Path, cache: Path) -> None:
+def share(folder: Path, cache: Path) -> None:
     """Give a clone the DVC cache of the caller, and a folder as its remote."""
-    from dvc.config import Config
-
-    with Config(str(folder / ".dvc")).edit("local") as local:
-        local["cache"] = {"dir": str(cache)}
-        local["core"] = {"remote": "simulation"}
-        local["remote"] = {"simulation": {"url": str(folder.parent / "store")}}
+    configure(folder, {"dir": str(cache)}, {"simulation": {"url": str(folder.parent / "store")}}, "simulation")
 
 
 def cache_of(home: Path) -> Path:
@@ -255,7 +251,7 @@ def live(home: Path, step: Step) -> dict[str, Any]:
         cache = cache_of(home)
         step("cloning the project", 1)
         world = World(home, folder, step)
-        configure(folder, cache)
+        share(folder, cache)
         environment = {CLOCK: str(world.clock), LOG_DIR: str(folder / LOG), "PYTHONPATH": str(folder / "src"),
                        "DVC_SITE_CACHE_DIR": str(folder.parent / "site")}  # fmt: skip
         with _environment(environment), contextlib.chdir(folder), _bad_one(home, folder.parent / "bad", cache) as bad:
@@ -277,7 +273,7 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
 def _bad_one(home: Path, folder: Path, cache: Path) -> Iterator[Callable[[], str]]:
     """Begin the road of the bad model beside everything else; yield what waits for it and returns its commit, fetched."""
     _clone(home, folder)
-    configure(folder, cache)
+    share(folder, cache)
     source = section("collect", CollectParams).source
     (folder / source).write_bytes((home / source).read_bytes())
     write_text(folder / PARAMS, edited(read_text(folder / PARAMS), BAD)[0])
