@@ -390,7 +390,7 @@ def _monitored(
     known.to_parquet(source, index=False)
     moment = end.astype("datetime64[s]").item().replace(tzinfo=datetime.UTC)
     found, views = look(served, params, world.folder / LOG, moment, section("collect", CollectParams).as_of)
-    return found, advised(found["alarms"], views, world.known())
+    return found, advised(found, views, world.known())
 
 
 def _acted(world: World, advice: Advice, served: Watched) -> Watched:
