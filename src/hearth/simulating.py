@@ -52,6 +52,7 @@ from hearth.storage import read_text, write_text
 from hearth.tables import conform
 from hearth.watching import Watched, look, watched
 from hearth.windows import MonitorParams
+from hearth.worktrees import tidy_end
 
 LATE = np.timedelta64(28, "D")  # after which what was paid is heard of
 OPENING, CLOSING = np.timedelta64(8, "h"), np.timedelta64(20, "h")
@@ -240,13 +241,16 @@ def sales_after(home: Path, contract: Contract, as_of: datetime.date) -> tuple[p
     for check in contract.refusing({column.name for column in (*contract.features, contract.time)}):
         good &= ~check.compiled.broken(columns)
     columns = {name: values[good] for name, values in columns.items()}
+    if not good.any():
+        raise Refusal(f"{source} has no sale from {as_of} on, so there are no weeks to live through; check out an earlier commit, "
+                      "or deliver later sales.")  # fmt: skip
     day = columns[contract.time.name].astype("datetime64[D]")
     return frame, Sales(columns, columns[contract.target.name].astype(np.float64), day)
 
 
 def live(home: Path, step: Step) -> dict[str, Any]:
     """Live through the weeks, and return what simulation.document wants, by name."""
-    with TemporaryDirectory(prefix="hearth-simulate-") as scratch:
+    with tidy_end(), TemporaryDirectory(prefix="hearth-simulate-") as scratch:
         folder = Path(scratch).resolve() / "clone"
         cache = cache_of(home)
         step("cloning the project", 1)
