@@ -264,13 +264,17 @@ def live(home: Path, step: Step) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
+    """Change the environment; what the caller set for services of its own, such as a token, is not meant for this one."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("HEARTH_"):
+            del os.environ[name]
     os.environ.update(changes)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextlib.contextmanager
