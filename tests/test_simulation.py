@@ -37,8 +37,8 @@ def prices(price: np.ndarray) -> dict[str, np.ndarray]:
 NONE = Lived(*(np.array([], dtype=kind) for kind in ("datetime64[D]", float)), prices(np.array([])), prices(np.array([])), np.array([], dtype=str))  # fmt: skip
 
 
-def told(lived: Lived, drill: Lived = NONE, events: list[Event] = EVENTS) -> dict[str, Any]:
-    return document(FIRST, lived, drill, events, "US dollar", 0.8, {"bias": 0.005})
+def told(lived: Lived, drill: Lived = NONE, restored: Lived = NONE, events: list[Event] = EVENTS) -> dict[str, Any]:
+    return document(FIRST, lived, drill, restored, events, "US dollar", 0.8, {"bias": 0.005})
 
 
 def test_each_week_has_its_days_sales_models_and_figures() -> None:
@@ -118,17 +118,21 @@ def test_events_stand_in_their_order_and_the_first_of_a_kind_is_the_day_that_cou
     assert (nothing["provable"], nothing["alarm"]) == (None, None)
 
 
-def test_the_drill_is_told_by_weeks_of_its_own() -> None:
+def test_the_drill_and_what_was_put_back_are_told_by_weeks_of_their_own() -> None:
     lived = life()
     drill = replace(part(lived, lived.day < FIRST + 14), day=lived.day[lived.day < FIRST + 14] + 60)
-    found = told(lived, drill)
+    after = replace(drill, day=np.full(len(drill.day), FIRST + 100))
+    found = told(lived, drill, after)
+    assert [(week["from"], week["sales"]) for week in found["restored"]] == [("2015-06-09", 100)]
     assert [week["from"] for week in found["drill"]] == ["2015-04-30", "2015-05-07"]
     assert found["sales"] == len(lived.day)
-    assert told(lived)["drill"] == []
+    assert told(lived)["drill"] == told(lived)["restored"] == []
 
 
 @pytest.mark.parametrize("rows", [A_WEEK, 1])
 def test_the_document_is_json_without_a_gap_and_the_same_again(rows: int) -> None:
-    once, again = (json.dumps(told(life(rows), life(rows)), allow_nan=False, sort_keys=True) for _ in range(2))
+    once, again = (
+        json.dumps(told(life(rows), life(rows), life(rows)), allow_nan=False, sort_keys=True) for _ in range(2)
+    )
     assert once == again
-    assert json.loads(once) == told(life(rows), life(rows))
+    assert json.loads(once) == told(life(rows), life(rows), life(rows))

@@ -26,6 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hearth.errors import Refusal
+from hearth.journal import LOG_DIR
 
 NAME = "house_prices"
 EPOCH = datetime(1980, 1, 1, tzinfo=UTC)  # the oldest day that every archive format can say
@@ -113,7 +114,8 @@ def served(
 ) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Serve a .bento file on a free port of the loopback; yield its address and process once it is ready.
 
-    `environment` is added to this process's own. Refuse with the end of the server's log if it does not start; stop it at the end.
+    `environment` is added to this process's own, but for where predictions are logged to: what a check asks is nobody's house.
+    Refuse with the end of the server's log if it does not start; stop it at the end.
     """
     with TemporaryDirectory(prefix="hearth-serve-") as scratch:
         home, log, port = Path(scratch, "home"), Path(scratch, "log"), free_port()
@@ -121,7 +123,7 @@ def served(
         with log.open("wb") as out:
             server = subprocess.Popen(
                 command,
-                env=environment_of(home) | dict(environment or {}),
+                env=_unlogged(environment_of(home)) | dict(environment or {}),
                 cwd=home,
                 stdout=out,
                 stderr=out,
@@ -132,6 +134,10 @@ def served(
             yield f"http://127.0.0.1:{port}", server
         finally:
             stop(server)
+
+
+def _unlogged(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name != LOG_DIR}
 
 
 def unpack(content: bytes, name: str, folder: Path) -> None:

@@ -53,14 +53,18 @@ class Logged:
         return len(self.at)
 
     def part(self, rows: NDArray[Any]) -> "Logged":
-        """Return some of the predictions, by their numbers or by a mask."""
-        places = np.arange(len(self))[rows].tolist()
+        """Return some of the predictions, by their numbers or by a mask; those that follow each other share their memory."""
+        places = np.arange(len(self))[rows]
+        chosen: Any = places
+        if len(places) and places[-1] - places[0] + 1 == len(places) and (np.diff(places) == 1).all():
+            chosen = slice(places[0], places[-1] + 1)
+        numbers = places.tolist()
         return Logged(
-            **{name: getattr(self, name)[rows] for name in _ARRAYS},
-            columns={name: values[rows] for name, values in self.columns.items()},
-            warned=tuple(self.warned[place] for place in places),
-            inputs=tuple(self.inputs[place] for place in places),
-            shadow={name: values[rows] for name, values in self.shadow.items()},
+            **{name: getattr(self, name)[chosen] for name in _ARRAYS},
+            columns={name: values[chosen] for name, values in self.columns.items()},
+            warned=tuple(self.warned[place] for place in numbers),
+            inputs=tuple(self.inputs[place] for place in numbers),
+            shadow={name: values[chosen] for name, values in self.shadow.items()},
         )
 
 

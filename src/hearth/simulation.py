@@ -43,12 +43,17 @@ def document(
     first: np.datetime64,
     lived: Lived,
     drill: Lived,
+    restored: Lived,
     events: Sequence[Event],
     unit: str,
     level: float,
     limits: dict[str, float],
 ) -> dict[str, Any]:
-    """Return all that metrics/simulation.json holds; `drill` is what was served while a bad model was forced in."""
+    """Return all that metrics/simulation.json holds.
+
+    `drill` is what was served while a bad model was forced in, `restored` what the same houses were priced at once it was
+    rolled back.
+    """
     newest = lived.day.max()
     last = lived.day > newest - np.timedelta64(LAST_DAYS, "D")
     with_loop, without = (np.abs(one["price"] - lived.paid) for one in (lived.served, lived.alone))
@@ -62,6 +67,7 @@ def document(
         "limits": limits,
         "weeks": weeks(first, lived),
         "drill": weeks(drill.day.min(), drill) if len(drill.day) else [],
+        "restored": weeks(restored.day.min(), restored) if len(restored.day) else [],
         "events": [event.model_dump() for event in events],
         "alarm": _day_of(events, "alarm"),
         "provable": _day_of(events, "provable"),

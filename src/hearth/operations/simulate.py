@@ -1,7 +1,8 @@
 """Live through the months after the model's data in some minutes, in a throw-away clone of the commit that is checked out.
 
 The real service prices houses, outcomes come late, the market moves, the monitor alarms, a retraining is promoted; then a bad
-release is forced in and rolled back. Writes metrics/simulation.json and a page, metrics/simulation.html. The same commit lives the same life.
+release is forced in and rolled back. Writes metrics/simulation.json, a page, metrics/simulation.html, and the page's first
+picture, docs/simulation.svg. The same commit lives the same life.
 """
 
 import argparse
@@ -10,11 +11,11 @@ from pathlib import Path
 
 from hearth.git import git
 from hearth.operations import templates
-from hearth.paths import SIMULATION, SIMULATION_PAGE
+from hearth.paths import SIMULATION, SIMULATION_PAGE, SIMULATION_PICTURE
 from hearth.progress import progress
 from hearth.simulating import live
 from hearth.simulation import document
-from hearth.simulation_page import page, told
+from hearth.simulation_page import WIDE, alone, level_drawn, page, told
 from hearth.storage import write_json, write_text
 
 STEPS = 24
@@ -32,7 +33,9 @@ def run(options: argparse.Namespace) -> int:
     with progress(STEPS, unit="step", lines=STEPS) as step:
         found = document(**live(Path.cwd(), step))
     write_json(SIMULATION, found)
-    write_text(SIMULATION_PAGE, page(found, templates()))
+    known = templates()
+    write_text(SIMULATION_PAGE, page(found, known))
+    write_text(SIMULATION_PICTURE, alone(level_drawn(found, WIDE), known["style.css"]))
     print("\n".join(told(found)))
     print(f"wrote {SIMULATION} and {SIMULATION_PAGE}: open it in a browser, it needs nothing else")
     return 0
