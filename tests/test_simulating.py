@@ -3,12 +3,14 @@
 The life is lived from a clone of the remade project, which shares DVC's cache.
 """
 
+import copy
 import json
 import os
 import re
 import subprocess
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from hearth.simulating import _environment, sales_after
 ALARM_DAYS_MAX = 21  # after the loss is provable
 MINE = "a token for other services"
 ORDER = ["released", "provable", "alarm", "retrained", "promoted", "forced", "alarm", "rolled back"]
+Spoil = Callable[[dict[str, Any]], None]
 SOURCE = Path("data/source/house_sales.parquet")
 
 
@@ -142,6 +145,48 @@ def test_the_page_has_no_gap_and_needs_no_network(lived: Lived) -> None:
     assert not re.search(r"\b(NaN|nan|inf|None|undefined)\b", lived.page)
     assert not re.search(r"https?:|//[\w.-]+\.\w|@import|url\(", lived.page)
     assert str(lived.scratch.parent) not in lived.page + json.dumps(lived.found)
+
+
+def loose(found: dict[str, Any]) -> None:
+    found["last_weeks"]["with"]["bias"] = found["last_weeks"]["without"]["bias"] * 0.51
+
+
+def late(found: dict[str, Any]) -> None:
+    first = next(event for event in found["events"] if event["kind"] == "alarm")
+    first["day"] = found["alarm"] = str(days(found, "provable")[0] + timedelta(ALARM_DAYS_MAX + 1))
+
+
+def early(found: dict[str, Any]) -> None:
+    first = next(event for event in found["events"] if event["kind"] == "alarm")
+    first["day"] = found["alarm"] = str(days(found, "provable")[0] - timedelta(7))
+
+
+def forgotten(found: dict[str, Any]) -> None:
+    found["events"] = [event for event in found["events"] if event["kind"] != "rolled back"]
+
+
+def kept(found: dict[str, Any]) -> None:
+    found["restored"][0]["models"] = found["drill"][0]["models"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "measure"),
+    [
+        (loose, test_with_the_loop_the_last_weeks_have_less_than_half_of_the_bias),
+        (late, test_the_alarm_comes_within_three_weeks_of_the_proof_and_never_before_it),
+        (early, test_the_alarm_comes_within_three_weeks_of_the_proof_and_never_before_it),
+        (forgotten, test_events_come_in_their_order),
+        (kept, test_what_was_served_before_the_forced_release_is_served_after_it),
+    ],
+)
+def test_a_life_that_misses_a_measure_would_be_found(
+    lived: Lived, spoil: Spoil, measure: Callable[[Lived], None]
+) -> None:
+    measure(lived)
+    other = replace(lived, found=copy.deepcopy(lived.found))
+    spoil(other.found)
+    with pytest.raises(AssertionError):
+        measure(other)
 
 
 def processes_in(scratch: Path) -> list[str]:
