@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -43,22 +44,32 @@ class Lived:
 
 
 @pytest.fixture(scope="module")
-def lived(remade: Remade, tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    """Run `hearth simulate` on a clone, in a temporary folder of its own."""
+def project(remade: Remade, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Clone the remade project; what it makes for a while, it makes in a temporary folder of its own."""
     folder = tmp_path_factory.mktemp("simulating")
-    root, scratch = folder / "project", folder / "scratch"
-    scratch.mkdir()
+    root = folder / "project"
+    (folder / "scratch").mkdir()
     subprocess.run(["git", "clone", "--quiet", remade.checkout.root, root], check=True)
-    own = {"PYTHONPATH": str(root / "src"), "TMPDIR": str(scratch), "DVC_SITE_CACHE_DIR": str(folder / "site")}
+    own = {
+        "PYTHONPATH": str(root / "src"),
+        "TMPDIR": str(folder / "scratch"),
+        "DVC_SITE_CACHE_DIR": str(folder / "site"),
+    }
     project = Checkout(root, remade.checkout.environment | own)
     configure(root, {"dir": str(remade.checkout.root / ".dvc/cache")}, {}, None)
     project.run("dvc", "checkout", "--quiet", f"{SOURCE}.dvc")
     project.run("git", "tag", "mine")
+    return project
+
+
+@pytest.fixture(scope="module")
+def lived(project: Checkout) -> Lived:
+    """Run `hearth simulate`."""
     before = state(project)
     done = project.run("hearth", "simulate", HEARTH_TOKEN=MINE)
-    found = json.loads((root / "metrics/simulation.json").read_text(encoding="utf-8"))
-    page = (root / "metrics/simulation.html").read_text(encoding="utf-8")
-    return Lived(found, page, done.stdout + done.stderr, before, state(project), scratch)
+    found = json.loads((project.root / "metrics/simulation.json").read_text(encoding="utf-8"))
+    page = (project.root / "metrics/simulation.html").read_text(encoding="utf-8")
+    return Lived(found, page, done.stdout + done.stderr, before, state(project), Path(project.environment["TMPDIR"]))
 
 
 def state(project: Checkout) -> list[str]:
@@ -139,6 +150,23 @@ def test_the_project_is_as_it_was_and_nothing_is_left(lived: Lived) -> None:
     assert lived.after == lived.before
     assert list(lived.scratch.glob("hearth-*")) == []
     assert processes_in(lived.scratch) == []
+
+
+def test_a_life_that_is_ended_leaves_nothing(project: Checkout) -> None:
+    scratch, before = Path(project.environment["TMPDIR"]), state(project)
+    with subprocess.Popen(["hearth", "simulate"], cwd=project.root, env=project.environment, text=True, stderr=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL) as process:  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not list(scratch.glob("hearth-simulate-*/bad.log")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2)  # the road of the bad model runs
+        assert len(processes_in(scratch)) > 1
+        process.terminate()
+        said = process.communicate()[1]
+    assert (process.returncode, "Traceback" in said) == (143, False), said
+    assert list(scratch.glob("hearth-*")) == []
+    assert processes_in(scratch) == []
+    assert state(project) == before
 
 
 def test_the_page_has_no_gap_and_needs_no_network(lived: Lived) -> None:
