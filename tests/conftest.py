@@ -20,9 +20,9 @@ from hearth.journal import LOG_DIR
 PROJECT = Path(__file__).resolve().parent.parent
 STAGES = ("collect", "validate", "prepare", "train", "evaluate", "profile", "package")
 
-# The files that take longest, in the order in which `make test` hands them to its workers: the road is made by the first,
-# those up to `leakage` need none meanwhile, and the many short ones come last, to fill what is left.
-LONGEST = ("releasing", "retraining", "pipeline", "other_table", "model", "predict", "tuning", "alerts", "leakage", "page_browser", "abuse", "service", "served_log", "package",
+# The files that take longest, in the order in which `make test` hands them to its workers: the road is made by the
+# first that needs it, `simulating`, and the many short ones come last, to fill what is left.
+LONGEST = ("releasing", "retraining", "simulating", "pipeline", "other_table", "model", "predict", "tuning", "alerts", "leakage", "page_browser", "abuse", "service", "served_log", "package",
            "bad_input", "cli", "plotdata_charts", "gate_proofs")  # fmt: skip
 
 

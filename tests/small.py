@@ -40,6 +40,11 @@ CHANGES: dict[str, Any] = {
     "releases.margins": {"rmse_log": 0.02, "mdape": 0.03, "bias": 0.03, "coverage": 0.05},
     "releases.slice_margins": {"mdape": 0.2, "rmse_log": 0.2},
 }
+# So small a model is thrown about by each month; what a retraining is tested for is the way, not the recipe.
+WIDE = {
+    "releases.margins": dict.fromkeys(("rmse_log", "mdape", "bias", "coverage"), 0.3),
+    "releases.slice_margins": {"mdape": 3.0, "rmse_log": 3.0},
+}
 
 
 def set_params(checkout: Checkout, changes: dict[str, Any]) -> None:

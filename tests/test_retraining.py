@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import Checkout, sample
-from small import EVERY, made, set_params, small_project
+from small import EVERY, WIDE, made, set_params, small_project
 
 from hearth.editing import edited
 from hearth.errors import Refusal
@@ -28,11 +28,6 @@ Clone = Callable[..., Checkout]
 OLD, NEW = "2015-03-01", "2015-03-29"
 BRANCH = f"retrain/{NEW}"
 VERSION = "v0.1.0"
-# So small a model is thrown about by each month; what is tested here is the way, not the recipe.
-WIDE = {
-    "releases.margins": dict.fromkeys(("rmse_log", "mdape", "bias", "coverage"), 0.3),
-    "releases.slice_margins": {"mdape": 3.0, "rmse_log": 3.0},
-}
 NEWEST = str(sample().iloc[::EVERY]["date"].max())
 
 

@@ -1,8 +1,11 @@
 """Ask what an alarm calls for, and do it: retrain through the gates, or put the release before back."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from hearth.advising import Advice, advice, asks
+from hearth.advising import Advice, advice, asks, weighed
 from hearth.paths import MODEL
 from hearth.pricing import fit, price
 from hearth.releases import History
@@ -13,8 +16,9 @@ from hearth.rules import Columns
 from hearth.windows import View
 
 
-def advised(alarms: list[str], views: list[View], known: History | None) -> Advice:
-    """Return what the alarms of these windows call for; the release before prices the same houses, where that matters."""
+def advised(found: Mapping[str, Any], views: list[View], known: History | None) -> Advice:
+    """Return what the monitor's document of these windows calls for; the release before prices the same houses, where that matters."""
+    alarms = weighed(found["alarms"], found["checks"])
     paid, priced, columns = _pooled(views)
     before = None
     if known is not None and known.previous is not None and asks(alarms) and len(paid) > 1:
@@ -37,6 +41,8 @@ def act(one: Advice, push_tags: bool = False) -> tuple[str, Retrained | None]:
         found = retrain(to_promote=True, push_tags=push_tags)
         if found.promoted:
             return f"retrained on the sales before {found.as_of}, and promoted as {found.promoted}", found
+        if found.verdict == "nothing new":
+            return f"not retrained: {'; '.join(found.reasons)}", found
         return (
             f"retrained on the sales before {found.as_of}, not promoted: {'; '.join(found.reasons) or found.verdict}",
             found,

@@ -1,7 +1,7 @@
 """Say what an alarm calls for: to retrain, to roll back, or that a person looks first."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +23,15 @@ class Advice(Strict):
 
     action: Action
     said: str = Field(min_length=1)
+
+
+def weighed(alarms: Sequence[str], checks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the alarms, and beside them the faults of the newest window alone.
+
+    One odd window wakes nobody; but where something else does, what was counted in that window is not to be acted on.
+    """
+    faults = [name for name in FAULTS if checks[name]["windows"][-1] and name not in alarms]
+    return [*alarms, *faults] if alarms else []
 
 
 def asks(alarms: Sequence[str]) -> bool:

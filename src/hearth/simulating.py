@@ -49,7 +49,8 @@ from hearth.storage import read_text, write_text
 from hearth.tables import conform
 from hearth.watching import Watched, look
 from hearth.windows import MonitorParams
-from hearth.world import Answered, Step, World, cache_of, clone, configure
+from hearth.worktrees import tidy_end
+from hearth.world import Answered, Step, World, cache_of, clone, share
 
 LATE = np.timedelta64(28, "D")  # after which what was paid is heard of
 OPENING, CLOSING = np.timedelta64(8, "h"), np.timedelta64(20, "h")
@@ -106,18 +107,21 @@ def sales_after(home: Path, contract: Contract, as_of: datetime.date) -> tuple[p
     for check in contract.refusing({column.name for column in (*contract.features, contract.time)}):
         good &= ~check.compiled.broken(columns)
     columns = {name: values[good] for name, values in columns.items()}
+    if not good.any():
+        raise Refusal(f"{source} has no sale from {as_of} on, so there are no weeks to live through; check out an earlier commit, "
+                      "or deliver later sales.")  # fmt: skip
     day = columns[contract.time.name].astype("datetime64[D]")
     return frame, Sales(columns, columns[contract.target.name].astype(np.float64), day)
 
 
 def live(home: Path, step: Step) -> dict[str, Any]:
     """Live through the weeks, and return what simulation.document wants, by name."""
-    with TemporaryDirectory(prefix="hearth-simulate-") as scratch:
+    with tidy_end(), TemporaryDirectory(prefix="hearth-simulate-") as scratch:
         folder = Path(scratch).resolve() / "clone"
         cache = cache_of(home)
         step("cloning the project", 1)
         world = World(home, folder, step)
-        configure(folder, cache)
+        share(folder, cache)
         environment = {CLOCK: str(world.clock), LOG_DIR: str(folder / LOG), "PYTHONPATH": str(folder / "src"),
                        "DVC_SITE_CACHE_DIR": str(folder.parent / "site")}  # fmt: skip
         with _environment(environment), contextlib.chdir(folder), _bad_one(home, folder.parent / "bad", cache) as bad:
@@ -126,20 +130,24 @@ def live(home: Path, step: Step) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
+    """Change the environment; what the caller set for services of its own, such as a token, is not meant for this one."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("HEARTH_"):
+            del os.environ[name]
     os.environ.update(changes)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextlib.contextmanager
 def _bad_one(home: Path, folder: Path, cache: Path) -> Iterator[Callable[[], str]]:
     """Begin the road of the bad model beside everything else; yield what waits for it and returns its commit, fetched."""
     clone(home, folder)
-    configure(folder, cache)
+    share(folder, cache)
     source = section("collect", CollectParams).source
     (folder / source).write_bytes((home / source).read_bytes())
     write_text(folder / PARAMS, edited(read_text(folder / PARAMS), BAD)[0])
@@ -265,7 +273,7 @@ def _monitored(
     known.to_parquet(source, index=False)
     moment = end.astype("datetime64[s]").item().replace(tzinfo=datetime.UTC)
     found, views = look(served, params, world.folder / LOG, moment, section("collect", CollectParams).as_of)
-    return found, advised(found["alarms"], views, world.known())
+    return found, advised(found, views, world.known())
 
 
 def _acted(world: World, advice: Advice, served: Watched) -> Watched:

@@ -21,7 +21,7 @@ Kind = Literal[
 
 
 class Event(Strict):
-    """Hold what happened on a day, in a sentence; `week` counts from the first."""
+    """Hold what happened on a day, in a sentence."""
 
     day: str
     kind: Kind

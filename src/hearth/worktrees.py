@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from types import FrameType
 
+from hearth.dvc_local import configure
 from hearth.errors import Refusal
 from hearth.git import git, run
 
@@ -108,13 +109,8 @@ def _configure(folder: Path) -> None:
     from dvc.config import Config
 
     here = Config.from_cwd(validate=False)
-    with Config(str(folder / ".dvc")).edit("local") as local:
-        local["core"] = {key: str(value) for key, value in here["core"].items() if key == "remote"}
-        local["remote"] = {
-            name: {key: str(value) for key, value in known.items()} for name, known in here["remote"].items()
-        }
-        local["cache"] = {key: str(value) for key, value in here["cache"].items()}
-        local["cache"]["dir"] = str(Path(local["cache"].get("dir", ".dvc/cache")).absolute())
+    cache = here["cache"] | {"dir": str(Path(here["cache"].get("dir", ".dvc/cache")).absolute())}
+    configure(folder, cache, here["remote"], here["core"].get("remote"))
 
 
 def _tidy() -> None:

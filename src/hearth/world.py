@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hearth.bento import free_port, ready, stop
+from hearth.dvc_local import configure
 from hearth.errors import Refusal
 from hearth.git import git
 from hearth.params import section
@@ -158,14 +159,9 @@ def clone(home: Path, folder: Path) -> None:
         git("-C", str(folder), "config", key, value)
 
 
-def configure(folder: Path, cache: Path) -> None:
+def share(folder: Path, cache: Path) -> None:
     """Give a clone the DVC cache of the caller, and a folder as its remote."""
-    from dvc.config import Config
-
-    with Config(str(folder / ".dvc")).edit("local") as local:
-        local["cache"] = {"dir": str(cache)}
-        local["core"] = {"remote": "simulation"}
-        local["remote"] = {"simulation": {"url": str(folder.parent / "store")}}
+    configure(folder, {"dir": str(cache)}, {"simulation": {"url": str(folder.parent / "store")}}, "simulation")
 
 
 def cache_of(home: Path) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hearth.acting import act, advised
+from hearth.advising import Advice
 from hearth.clock import now
 from hearth.delivery import take
 from hearth.errors import Refusal, WrongUseError
@@ -78,6 +79,10 @@ def _day(text: str) -> date:
 
 def run(options: argparse.Namespace) -> int:
     """Write the document and say what is wrong; the answer is no if an alarm is due."""
+    if options.act and options.workspace:
+        raise WrongUseError(
+            "--act changes what is released, which the workspace's model is not; leave --workspace or --act out."
+        )
     folder = options.log or absolute(os.environ.get(LOG_DIR, str(LOG)))
     if options.every is not None:
         return watch(lambda: _once(options, folder, options.every), options.every, options.host, options.port)
@@ -98,12 +103,20 @@ def _once(options: argparse.Namespace, folder: Path, every_s: float) -> dict[str
         raise WrongUseError(f"--until {options.until} has not come yet; give a day that has.")
     with progress(size(folder), unit="B", lines=5) as step:
         found, views = look(served, params, folder, until, known_until(), step)
-    one = advised(found["alarms"], views, None if options.workspace else known_releases())
+    one = advised(found, views, None if options.workspace else known_releases())
     found["advice"] = one.model_dump()
     write(found, every_s)
     if options.act:
-        found["done"] = act(one)[0]
+        found["done"] = _done(one)
     return found
+
+
+def _done(one: Advice) -> str:
+    """Do what is advised and return what became of it; what was seen is told also where nothing could be done."""
+    try:
+        return act(one)[0]
+    except Refusal as refusal:
+        return f"could not {one.action}: {refusal}"
 
 
 def known_releases() -> History | None:

@@ -1,0 +1,24 @@
+"""Write DVC's settings of one copy of a repository; its folders may have any name, which DVC's own writer wants in ASCII."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+LOCAL = Path(".dvc/config.local")
+Section = Mapping[str, Any]
+
+
+def configure(folder: Path, cache: Section, remotes: Mapping[str, Section], default: str | None) -> None:
+    """Give a fresh copy a cache and remotes, by absolute paths, and the name of the remote that it uses."""
+    from configobj import ConfigObj
+
+    sections: dict[str, Section] = {"cache": cache} | {f'remote "{name}"': one for name, one in remotes.items()}
+    known = {name: {key: _plain(value) for key, value in one.items()} for name, one in sections.items()}
+    config = ConfigObj(known | ({"core": {"remote": default}} if default else {}), encoding="utf-8")
+    with (folder / LOCAL).open("wb") as file:
+        config.write(file)
+
+
+def _plain(value: Any) -> str | list[str]:
+    """Return a value as DVC writes it; its paths are a kind of str of their own."""
+    return [str(one) for one in value] if isinstance(value, list) else str(value)
