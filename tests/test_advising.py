@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+from samples import params
 
-from hearth.advising import AGED, FAULTS, ON_OUTCOMES, Advice, advice, asks, weighed
+from hearth.advising import AGED, FAULTS, MATCH, ON_OUTCOMES, Advice, advice, asks, weighed
 from hearth.checks import CHECKS
 from hearth.scoring import Floats
+from hearth.strict import parse
+from hearth.windows import MonitorParams
 
-ROWS, LEVEL = 400, 0.95
+ROWS = 400
+PARAMS = parse(MonitorParams, params("monitor"), "params.yaml: monitor")
 WORTH = np.exp(np.random.default_rng(1).normal(13, 0.5, ROWS))
 QUIET = sorted(set(CHECKS) - set(ON_OUTCOMES) - set(FAULTS) - {AGED})  # no outcome, no fault, no age
 
@@ -22,12 +26,12 @@ PAID, SERVED = priced(1.0), priced(0.95, seed=1)
 
 def advised(*alarms: str, before: Floats | None = None, paid: Floats = PAID, price: Floats = SERVED) -> Advice:
     known = None if before is None else {"predicted": before, "low": before * 0.8, "high": before * 1.2}
-    return advice(alarms, paid, price, known, LEVEL)
+    return advice(alarms, paid, price, known, PARAMS)
 
 
 def test_every_check_of_the_monitor_is_known_here() -> None:
     assert {*FAULTS, *ON_OUTCOMES, AGED} < set(CHECKS)
-    assert QUIET == ["input_drift", "outside_training", "prediction_drift", "refused_requests"]
+    assert QUIET == ["input_drift", "outside_training", "prediction_drift", "refused_requests", "traffic"]
 
 
 def test_without_an_alarm_nothing_is_asked_for() -> None:
@@ -85,11 +89,22 @@ def test_of_few_outcomes_the_same_difference_proves_nothing() -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_where_what_is_counted_may_be_wrong_a_person_looks_first(fault: str) -> None:
     """Even where everything else asks, and the release before would be far nearer."""
-    for before in (None, priced(1.0, 0.001)):
+    for before in (None, np.random.default_rng(0).permutation(PAID) if fault == MATCH else priced(1.0, 0.001)):
         found = advised(*ON_OUTCOMES, AGED, *QUIET, fault, before=before)
         assert found.action == "look"
         assert found.said.startswith(f"{fault}: what is counted may be wrong, so a person looks first")
-    assert not asks([*ON_OUTCOMES, fault])
+    assert asks([*ON_OUTCOMES, fault]) == (fault == MATCH)
+
+
+def test_prices_far_from_what_was_paid_are_the_models_fault_where_those_of_the_release_before_are_near() -> None:
+    far = {"price": priced(1.6, seed=1)}
+    assert advised("bias", "error", MATCH, **far).action == "look"
+    found = advised("bias", "error", MATCH, before=priced(1.0, seed=2), **far)
+    assert found.action == "roll back"
+    assert found.said.startswith("bias, error: the release before this one errs by -0.")
+    # Outcomes in another unit, or of other houses, fit neither of the two.
+    for paid in (PAID * 3, np.random.default_rng(0).permutation(PAID)):
+        assert advised("bias", MATCH, before=priced(1.0, seed=2), paid=paid).action == "look"
 
 
 def test_faults_are_named_and_nothing_else_is() -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from samples import contract
 
+from hearth.clock import CLOCK
 from hearth.delivery import take
 from hearth.errors import Refusal, WrongUseError
 from hearth.journal import Entries
@@ -46,11 +47,42 @@ def test_a_table_of_every_format_is_taken_once(log: Path, tmp_path: Path, ending
     assert kept(log) == ROWS
 
 
-def test_the_time_at_which_an_outcome_was_heard_of_is_kept(log: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("at", "kept"),
+    [
+        ("2015-04-01T10:00:00+02:00", "2015-04-01T08:00:00.000+00:00"),
+        ("2015-01-01", "2015-04-02T00:00:00.000+00:00"),  # no window reaches back so far: it counts from now on
+    ],
+)
+def test_the_time_at_which_an_outcome_was_heard_of_is_kept(
+    log: Path, tmp_path: Path, at: str, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clock").write_text("2015-04-02T00:00:00+00:00")
+    monkeypatch.setenv(CLOCK, str(tmp_path / "clock"))
     file = tmp_path / "outcomes.csv"
-    table().assign(at="2015-04-01T10:00:00+02:00").to_csv(file, index=False)
+    table().assign(at=at).to_csv(file, index=False)
     take(str(file), log, contract())
-    assert {entry["at"] for entry in Entries(log, "outcomes")} == {"2015-04-01T08:00:00.000+00:00"}
+    assert {entry["at"] for entry in Entries(log, "outcomes")} == {kept}
+
+
+def test_an_outcome_of_the_future_is_none(log: Path, tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.csv"
+    table().assign(at=["2105-01-01"] + [""] * 39).to_csv(file, index=False)
+    assert take(str(file), log, contract()) == {"rows": 40, "taken": 39, "repeated": 0, "refused": 1}
+
+
+def test_a_correction_back_is_taken_too(log: Path, tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.csv"
+    for price in (500_000, 510_000, 500_000):
+        table([(ROWS[0][0], price)]).to_csv(file, index=False)
+        assert take(str(file), log, contract())["taken"] == 1
+    assert kept(log)[-1] == (ROWS[0][0], 500_000)
+
+
+def test_a_price_beyond_all_numbers_is_no_outcome(log: Path, tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.parquet"
+    table().assign(price=[float("inf"), float("nan")] + [300_000.0] * 38).to_parquet(file)
+    assert take(str(file), log, contract()) == {"rows": 40, "taken": 38, "repeated": 0, "refused": 2}
 
 
 def test_a_correction_is_taken(log: Path, tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_prometheus_finds_its_files_good_and_each_planted_fault(words: str) -> N
         ("hearth_monitor_alarm{check=\"bias\"}", "hearth_monitor_bad{check=\"bias\"}", "MonitorBias"),
         ("increase(hearth_log_lost_total[10m])", "increase(hearth_log_lost_total[1h])", "HearthLogLoses"),
         ("increase(hearth_shadow_failed_total", "increase(hearth_shadow_total", "HearthShadowFails"),
-        ("hearth_monitor_feature_moved > ", "hearth_monitor_feature_moved < ", "MonitorInputDrift"),
+        ("hearth_monitor_feature_drifted == 1", "hearth_monitor_feature_drifted == 0", "MonitorInputDrift"),
     ],
 )  # fmt: skip
 def test_a_rule_that_was_weakened_is_noticed(old: str, new: str, noticed: str, tmp_path: Path) -> None:

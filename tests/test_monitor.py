@@ -59,10 +59,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 
 def test_outcomes_turn_a_quiet_log_into_an_alarm(project: Checkout) -> None:
-    quiet = project.run("hearth", "monitor", "--workspace", check=False)
+    quiet = project.run("hearth", "monitor", check=False)
     assert quiet.returncode == 0, quiet.stderr
     assert "no alarm is due" in quiet.stdout
-    loud = project.run("hearth", "monitor", "--workspace", "--outcomes", "outcomes.csv", "--json", check=False)
+    loud = project.run("hearth", "monitor", "--outcomes", "outcomes.csv", "--json", check=False)
     assert loud.returncode == 1, loud.stderr
     assert "outcomes: 400 rows, 400 taken, 0 known before, 0 refused" in loud.stderr
     found = json.loads(loud.stdout)
@@ -70,7 +70,7 @@ def test_outcomes_turn_a_quiet_log_into_an_alarm(project: Checkout) -> None:
     assert found == json.loads((project.root / "metrics/monitor.json").read_text())
     assert 'hearth_monitor_alarm{check="bias"} 1.0' in (project.root / "metrics/monitor.prom").read_text()
     assert "An alarm is due" in (project.root / "metrics/monitor.html").read_text()
-    again = project.run("hearth", "monitor", "--workspace", "--outcomes", "outcomes.csv", check=False)
+    again = project.run("hearth", "monitor", "--outcomes", "outcomes.csv", check=False)
     assert "0 taken, 400 known before" in again.stderr
     assert json.loads((project.root / "metrics/monitor.json").read_text()) == found  # the same moment, the same answer
 
@@ -89,6 +89,8 @@ def test_a_moment_of_the_past_is_looked_at_as_it_was(project: Checkout) -> None:
         (["--until", "soon"], "'soon' is no day"),
         (["--outcomes", "nothing.csv"], "error: nothing.csv is no file"),
         (["--every", "0"], "cannot run every 0 s"),
+        (["--act"], "error: --act changes what is released"),
+        (["--until", "2015-03-08", "--every", "5"], "error: --until looks at the past"),
     ],
 )
 def test_wrong_use_is_told_without_a_traceback(project: Checkout, words: list[str], said: str) -> None:

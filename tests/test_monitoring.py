@@ -1,6 +1,7 @@
 """Test the monitor on lives of the tiny model: sound ones raise no alarm, and each planted fault is noticed and named."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -310,3 +311,90 @@ def test_an_empty_log_is_monitored_and_a_missing_one_refused(log: Path) -> None:
     assert monitored(log)["predictions"] == 0
     with pytest.raises(Refusal, match="no folder; start the service"):
         look(watched(), PARAMS, log / "nowhere", NOW, date(2015, 2, 26))
+
+
+# When it is looked
+
+
+def looked(log: Path, moment: str, served: Watched | None = None) -> dict[str, Any]:
+    until = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    return look(served or watched(), PARAMS, log, until, date(2015, 2, 26))[0]
+
+
+def test_a_run_on_any_day_of_a_week_sees_the_same_weeks(log: Path) -> None:
+    one = sound()
+    grade = np.where(
+        one.at >= np.datetime64("2015-03-15"), np.minimum(one.columns["grade"] + 2, 13), one.columns["grade"]
+    )
+    one.but(columns=one.columns | {"grade": grade}).write(log)
+    sunday = looked(log, "2015-03-29")
+    assert sunday["present"] is None
+    assert "input_drift" in sunday["alarms"]
+    for moment in ("2015-03-29T00:00:01", "2015-04-01T12:00:00", "2015-04-04T23:59:59"):
+        later = looked(log, moment)
+        assert later["window"] == sunday["window"]
+        assert later["checks"]["input_drift"] == sunday["checks"]["input_drift"]
+        assert later["present"] == {"from": "2015-03-29", "predictions": 0}
+
+
+def test_facts_of_the_week_that_has_begun_alarm_at_once(log: Path) -> None:
+    sound().write(log)
+    with (log / "predictions-2015-03-28-000.jsonl").open("a") as file:  # at noon, after midnight's
+        line = json.loads((log / "predictions-2015-03-28-000.jsonl").read_text().splitlines()[0])
+        line["at"] = "2015-03-28T01:00:00.000+00:00"
+        file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    found = looked(log, "2015-03-28T23:59:59.999")
+    assert found["checks"]["clock"]["windows"] == [False, False, False, True]
+    assert "clock" in found["alarms"]
+    assert found["window"]["to"] == "2015-03-22"
+
+
+def test_a_log_that_falls_silent_is_noticed(log: Path) -> None:
+    sound().write(log)
+    found = looked(log, "2015-04-12")
+    assert found["checks"]["traffic"]["windows"] == [False, False, True, True]
+    assert "traffic" in found["alarms"]
+    assert "no house was priced, up to 300 a window were before" in found["checks"]["traffic"]["said"]
+
+
+def test_outcomes_that_dry_up_are_noticed(log: Path) -> None:
+    one = sound()
+    one.but(heard=np.where(one.at < np.datetime64("2015-03-15"), one.heard, one.heard + np.timedelta64(90, "D"))).write(
+        log
+    )
+    found = looked(log, "2015-03-29")
+    assert "traffic" in found["alarms"]
+    assert "no outcome was heard of, up to 300 a window were before" in found["checks"]["traffic"]["said"]
+
+
+def test_an_empty_log_is_no_good_news(log: Path) -> None:
+    log.mkdir()
+    found = looked(log, "2015-03-29")
+    assert found["alarms"] == ["traffic"]
+    assert "is this the log of the service" in found["checks"]["traffic"]["said"]
+
+
+def test_what_came_before_a_release_does_not_make_its_profile_stale(log: Path) -> None:
+    sound().but(version="the one before").write(log)
+    for since, bad_now in (("2015-03-20", True), ("2015-03-29", None)):
+        promise = replace(watched().promise, since=np.datetime64(since, "ms"))
+        found = looked(log, "2015-03-29", replace(watched(), promise=promise))
+        assert found["checks"]["stale_profile"]["windows"][-1] is bad_now
+        assert ("stale_profile" in found["alarms"]) == bool(bad_now)
+
+
+def test_prices_that_were_tried_out_on_the_page_are_no_unknown_predictions(log: Path) -> None:
+    for number, changes in enumerate(({"via": "page"}, {"route": "/explain"})):
+        folder = log.parent / str(number)
+        sound().but(changes=changes).write(folder)
+        found = looked(folder, "2015-03-29")
+        assert found["outcomes"]["unknown"] == found["outcomes"]["joined"] == 0
+        assert "outcome_match" not in found["alarms"]
+
+
+def test_inputs_are_computed_anew_by_the_code_that_the_promise_names(log: Path) -> None:
+    """The champion's, where that differs from the monitor's (watching.py)."""
+    sound().write(log)
+    promise = replace(watched().promise, inputs=lambda columns: release().inputs(columns) + 1)
+    found = looked(log, "2015-03-29", replace(watched(), promise=promise))
+    assert "skew" in found["alarms"]

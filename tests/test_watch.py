@@ -65,22 +65,28 @@ def test_each_good_run_is_told_and_ctrl_c_ends_it(capsys: pytest.CaptureFixture[
 
 def test_a_run_that_fails_is_counted_said_once_and_moves_no_heartbeat(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever it fails with, a document that cannot be told included."""
-
-    def ends() -> Any:
-        sys.exit(2)
-
-    runs = (monitored, fails, fails, ends, dict, lambda: None, monitored, fails)
+    runs = (monitored, fails, fails, dict, lambda: None, monitored, fails)
     said = lived(free_port(), *runs)
-    counts = [0, 0, 1, 2, 3, 4, 5, 5, 6]
+    counts = [0, 0, 1, 2, 3, 4, 4, 5]
     assert said == [exposition(monitored() if n else None, 0.01, failed) for n, failed in enumerate(counts)]
     warnings = capsys.readouterr().err.splitlines()
     refused = "warning: the monitor could not run: no log here; start the service first."
     assert warnings[0] == warnings[-1] == refused  # again, since it went well in between
     assert warnings[1:-1] == [
-        "warning: the monitor could not run: SystemExit: 2",
         "warning: the monitor could not run: KeyError: 'checks'",
         "warning: the monitor could not run: TypeError: a run gave NoneType, wanted a document",
     ]
+
+
+def test_a_run_that_is_told_to_end_ends_the_watch() -> None:
+    """A retraining turns SIGTERM into this, so that it ends tidily; the watch must not go on after it."""
+
+    def ends() -> Any:
+        sys.exit(143)
+
+    with pytest.raises(SystemExit) as ended:
+        watch(ends, 60, port=free_port())
+    assert ended.value.code == 143
 
 
 def test_only_metrics_and_livez_are_answered_and_the_next_run_comes_in_its_time() -> None:

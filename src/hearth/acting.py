@@ -23,7 +23,7 @@ def advised(found: Mapping[str, Any], views: list[View], known: History | None) 
     before = None
     if known is not None and known.previous is not None and asks(alarms) and len(paid) > 1:
         before = price(fit(revision(known.previous.commit), MODEL), columns)
-    return advice(alarms, paid, priced, before, views[-1].params.level)
+    return advice(alarms, paid, priced, before, views[-1].params)
 
 
 def _pooled(views: list[View]) -> tuple[np.ndarray, np.ndarray, Columns]:
@@ -32,10 +32,10 @@ def _pooled(views: list[View]) -> tuple[np.ndarray, np.ndarray, Columns]:
     return np.concatenate([view.paid for view in views]), np.concatenate([one.price for one in outcomes]), columns
 
 
-def act(one: Advice, push_tags: bool = False) -> tuple[str, Retrained | None]:
-    """Do what is advised; return what became of it, and the retraining if there was one."""
+def act(one: Advice, judged: str | None, push_tags: bool = False) -> tuple[str, Retrained | None]:
+    """Do what is advised on the version that was judged; return what became of it, and the retraining if there was one."""
     if one.action == "roll back":
-        target, _ = roll_back(None, f"by itself: {one.said}", push_tags)
+        target, _ = roll_back(None, f"by itself: {one.said}", push_tags, judged)
         return f"rolled back to {target.version}", None
     if one.action == "retrain":
         found = retrain(to_promote=True, push_tags=push_tags)

@@ -7,15 +7,18 @@ import numpy as np
 from pydantic import Field
 from scipy import stats  # type: ignore[import-untyped]
 
+from hearth.checks import agrees
 from hearth.scoring import Floats
 from hearth.strict import Strict
+from hearth.windows import MonitorParams
 
 Action = Literal["none", "retrain", "roll back", "look"]
 
 ON_OUTCOMES = ("bias", "error", "coverage")
 AGED = "staleness"
 # What is counted would be wrong, and a model that is retrained on it too.
-FAULTS = ("skew", "outcome_match", "stale_profile", "clock", "log")
+MATCH = "outcome_match"
+FAULTS = ("skew", MATCH, "stale_profile", "clock", "log")
 
 
 class Advice(Strict):
@@ -36,24 +39,29 @@ def weighed(alarms: Sequence[str], checks: Mapping[str, Mapping[str, Any]]) -> l
 
 def asks(alarms: Sequence[str]) -> bool:
     """Return whether it matters what the release before would have answered."""
-    return bool(set(alarms) & set(ON_OUTCOMES)) and not set(alarms) & set(FAULTS)
+    return bool(set(alarms) & {*ON_OUTCOMES, MATCH}) and not set(alarms) & set(FAULTS) - {MATCH}
 
 
 def advice(
-    alarms: Sequence[str], paid: Floats, price: Floats, before: Mapping[str, Floats] | None, level: float
+    alarms: Sequence[str], paid: Floats, price: Floats, before: Mapping[str, Floats] | None, params: MonitorParams
 ) -> Advice:
     """Return what the alarms call for.
+
+    Prices that do not go together with what was paid are the outcomes' fault (another unit, other ids), unless those of the
+    release before do: then they are the model's.
 
     `before` holds the prices that the release before has for the houses whose outcomes are `paid` (n_rows,): where it is
     provably nearer to them than what was served, the release that is served was the mistake, and the one before is put back.
     Where not, both live in a market that moved on, and later sales help.
     """
+    if MATCH in alarms and before is not None and agrees(paid, before["predicted"], params):
+        alarms = ["error" if name == MATCH else name for name in alarms]
     if faults := [name for name in alarms if name in FAULTS]:
         return Advice(
             action="look",
             said=f"{', '.join(faults)}: what is counted may be wrong, so a person looks first (docs/operations.md)",
         )
-    worse = [name for name in alarms if name in ON_OUTCOMES]
+    worse = list(dict.fromkeys(name for name in alarms if name in ON_OUTCOMES))
     if not worse:
         if AGED in alarms:
             return Advice(action="retrain", said="the model is too old")
@@ -67,7 +75,7 @@ def advice(
             said=f"{', '.join(worse)}: what was paid moved away from the prices, and there is no release before this one",
         )
     apart = np.abs(np.log(before["predicted"] / paid)) - np.abs(np.log(price / paid))
-    reach = float(stats.t.ppf((1 + level) / 2, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart)))
+    reach = float(stats.t.ppf((1 + params.level) / 2, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart)))
     low, high = float(apart.mean()) - reach, float(apart.mean()) + reach
     told = f"the release before this one errs by {apart.mean():+.3f} in the log price beside it, {low:+.3f} to {high:+.3f}, on {len(paid):,} outcomes"
     if high < 0:

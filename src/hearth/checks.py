@@ -1,7 +1,8 @@
 """Hold what was served, and what became of it, to what the model promised: one check after the other, window by window.
 
 A check says of a window whether it is bad, or that there is too little to tell. An alarm is due when it was bad in `needed` of
-the last `of` windows, the newest included: one odd week wakes nobody. Values in, values out; `hearth monitor` reads and writes.
+the last `of` windows, the newest included: one odd week wakes nobody. A fact (inputs that differ, a clock that jumped, a model past
+its age) is no matter of chance: it alarms at once. Values in, values out; `hearth monitor` reads and writes.
 """
 
 from collections import Counter
@@ -22,8 +23,9 @@ CHUNK = 4096
 
 CheckName = Literal[
     "input_drift", "prediction_drift", "refused_requests", "outside_training", "bias", "error", "coverage", "outcome_match",
-    "skew", "staleness", "stale_profile", "clock", "log",
+    "traffic", "skew", "staleness", "stale_profile", "clock", "log",
 ]  # fmt: skip
+FACTS: tuple[CheckName, ...] = ("skew", "staleness", "stale_profile", "clock", "log")
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ def _input_drift(view: View) -> Finding:
     found = drifts(view)
     if not found:
         return _too_few(len(view.window.served), "predictions")
-    column, worst = max(found.items(), key=lambda one: one[1].moved / max(one[1].floor, 1e-9))
     drifted = [name for name, one in found.items() if one.drifted]
+    column = max(drifted or found, key=lambda name: found[name].moved / max(found[name].floor, 1e-9))
+    worst = found[column]
     said = (f"{', '.join(drifted)} moved; the most {column}, {worst.moved:.1%} of whose rows lie in other bins than expected, where "
             f"chance moves {worst.floor:.1%} ({worst.said})" if drifted else
             f"no column moved by more than chance; nearest to it is {column}, {worst.moved:.1%} of {worst.floor:.1%}")  # fmt: skip
@@ -164,7 +167,7 @@ def _outcome_match(view: View) -> Finding:
             return Finding(True, f"{part:,} of {heard:,} {what}", part / heard, view.params.unknown_share_max)
     if rows < view.params.rows_min:
         return _too_few(rows, "outcomes with a prediction")
-    factor = float(np.median(view.window.outcomes.price / view.window.paid))
+    factor, rank = agreement(view.window.paid, view.window.outcomes.price)
     if not 1 / UNIT_FACTOR < factor < UNIT_FACTOR:
         return Finding(
             True,
@@ -172,7 +175,6 @@ def _outcome_match(view: View) -> Finding:
             factor,
             UNIT_FACTOR,
         )
-    rank = float(stats.spearmanr(view.window.outcomes.price, view.window.paid).statistic)
     if not rank >= view.params.rank_correlation_min:
         return Finding(True, f"prices and what was paid hardly go together (rank correlation {rank:.2f}, at least "
                        f"{view.params.rank_correlation_min:.2f} is usual); outcomes are given to other predictions' ids",
@@ -183,6 +185,35 @@ def _outcome_match(view: View) -> Finding:
         rank,
         view.params.rank_correlation_min,
     )
+
+
+def agreement(paid: Floats, price: Floats) -> tuple[float, float]:
+    """Return the median of price / paid, and the rank correlation of the two."""
+    return float(np.median(price / paid)), float(stats.spearmanr(price, paid).statistic)
+
+
+def agrees(paid: Floats, price: Floats, params: MonitorParams) -> bool:
+    """Return whether prices and what was paid can belong together: neither shuffled nor in another unit."""
+    factor, rank = agreement(paid, price)
+    return 1 / UNIT_FACTOR < factor < UNIT_FACTOR and rank >= params.rank_correlation_min
+
+
+def _traffic(view: View) -> Finding:
+    served, heard = len(view.window.served), len(view.window.paid)
+    before, heard_before = view.window.before
+    if not served:
+        known = f"up to {before:,} a window were before" if before else "nor in any window before"
+        return Finding(
+            True, f"no house was priced, {known}: is this the log of the service, and does it write?", 0.0, 1.0
+        )
+    if not heard and heard_before >= view.params.rows_min:
+        return Finding(
+            True,
+            f"no outcome was heard of, up to {heard_before:,} a window were before: nothing tells errors now",
+            0.0,
+            1.0,
+        )
+    return Finding(False, f"{served:,} houses were priced, {heard:,} outcomes heard of", float(served), 1.0)
 
 
 def _skew(view: View) -> Finding:
@@ -200,7 +231,8 @@ def _skew(view: View) -> Finding:
     rows = 0
     for start in range(0, len(chosen), CHUNK):
         part = served.part(chosen[start : start + CHUNK])
-        anew = np.ascontiguousarray(release.inputs(part.columns), dtype="<f4").view("<u4")
+        computed = (view.promise.inputs or release.inputs)(part.columns)
+        anew = np.ascontiguousarray(computed, dtype="<f4").view("<u4")
         was = np.frombuffer(b"".join(part.inputs), dtype="<u4").reshape(anew.shape)
         differs = anew != was
         rows += int(differs.any(axis=1).sum())
@@ -217,7 +249,7 @@ def _skew(view: View) -> Finding:
 def _staleness(view: View) -> Finding:
     days = age_days(view.window.end, view.promise)
     said = f"the model knows nothing of the last {days:,} days; after {view.promise.age_max_days} days it is to be retrained"
-    return Finding(days > view.promise.age_max_days, said, float(days), float(view.promise.age_max_days))
+    return Finding(days >= view.promise.age_max_days, said, float(days), float(view.promise.age_max_days))
 
 
 def age_days(now: np.datetime64, promise: Promise) -> int:
@@ -226,8 +258,9 @@ def age_days(now: np.datetime64, promise: Promise) -> int:
 
 
 def _stale_profile(view: View) -> Finding:
-    if not len(view.window.served):
-        return _too_few(0, "predictions")
+    since, at = view.promise.since, view.window.served.at
+    if not len(at) or (since is not None and at[-1] < since):  # what came before was the model's before
+        return Finding(None, "no prediction since the release")
     served, described = str(view.window.served.versions[-1]), view.promise.profile.model_version
     if served == described:
         return Finding(False, f"the profile describes the model that is served, {served}")
@@ -271,6 +304,7 @@ CHECKS: Mapping[CheckName, Check] = {
     "error": _error,
     "coverage": _coverage,
     "outcome_match": _outcome_match,
+    "traffic": _traffic,
     "skew": _skew,
     "staleness": _staleness,
     "stale_profile": _stale_profile,
@@ -279,13 +313,16 @@ CHECKS: Mapping[CheckName, Check] = {
 }
 
 
-def judged(name: CheckName, seen: Sequence[View]) -> dict[str, Any]:
-    """Return a check's verdict over the windows, the oldest first, as it stands in monitor.json."""
+def judged(name: CheckName, seen: Sequence[View], present: View | None) -> dict[str, Any]:
+    """Return a check's verdict over the windows, the oldest first, as it stands in monitor.json; the present counts for facts."""
+    if name in FACTS and present is not None:
+        seen = [*seen[1:], present]
+    needed = 1 if name in FACTS else seen[-1].params.needed
     found = [CHECKS[name](view) for view in seen]
     bad = [None if one.bad is None else bool(one.bad) for one in found]
     newest = found[-1]
     return {
-        "alarm": bad[-1] is True and sum(one is True for one in bad) >= seen[-1].params.needed,
+        "alarm": bad[-1] is True and sum(one is True for one in bad) >= needed,
         "windows": bad,
         "value": rounded(newest.value),
         "limit": rounded(newest.limit),

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import fsspec  # type: ignore[import-untyped]
 
+from hearth.clock import now
 from hearth.contract import Contract
 from hearth.errors import Refusal, WrongUseError
 from hearth.journal import Entries, Journal
@@ -20,6 +21,7 @@ from hearth.records import FORMS, ending, form, reading
 NAME = "outcomes"
 ID, PRICE, AT = "prediction_id", "price", "at"  # columns of a table of outcomes; the last may be left out
 CHUNK_ROWS = 4096
+LATE_DAYS = 28  # so far back a table may say when an outcome was heard of; what is older counts from now on
 EXAMPLES = 3
 _ID = re.compile("[0-9a-f]{32}")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]+)?")
@@ -31,7 +33,8 @@ def take(source: str, folder: Path, contract: Contract) -> dict[str, int]:
     `source` is a file or an address such as https:// or s3://, of the formats and endings of `hearth predict`. Refuse a table
     that is cut off, that lacks a column, or most of whose prices the contract's target does not accept: another unit.
     """
-    known = {(str(entry.get(ID)), entry.get(PRICE)) for entry in Entries(folder, NAME)}
+    known = {str(entry.get(ID)): entry.get(PRICE) for entry in Entries(folder, NAME)}  # the last word on each
+    earliest, latest = now() - timedelta(days=LATE_DAYS), now() + timedelta(days=1)
     fresh: list[dict[str, Any]] = []
     counts: Counter[str] = Counter(rows=0, taken=0, repeated=0, refused=0)
     odd: list[str] = []
@@ -44,14 +47,14 @@ def take(source: str, folder: Path, contract: Contract) -> dict[str, int]:
             for rows, _ in table.chunks:
                 for row in rows:
                     counts["rows"] += 1
-                    entry = None if row.fault else _entry(row.cells, contract)
+                    entry = None if row.fault else _entry(row.cells, contract, earliest, latest)
                     if entry is None:
                         counts["refused"] += 1
                         odd.append(f"row {row.number}: {row.fault or _shown(row.cells)}")
-                    elif (entry[ID], entry[PRICE]) in known:
+                    elif known.get(entry[ID]) == entry[PRICE]:
                         counts["repeated"] += 1
                     else:
-                        known.add((entry[ID], entry[PRICE]))
+                        known[entry[ID]] = entry[PRICE]
                         fresh.append(entry)
     _check_unit(source, counts, odd, contract)
     if fresh:
@@ -65,30 +68,35 @@ def take(source: str, folder: Path, contract: Contract) -> dict[str, int]:
     return dict(counts)
 
 
-def _entry(cells: Mapping[str, Any], contract: Contract) -> dict[str, Any] | None:
-    """Return a row as an entry of the journal, or None if it is none."""
+def _entry(cells: Mapping[str, Any], contract: Contract, earliest: datetime, latest: datetime) -> dict[str, Any] | None:
+    """Return a row as an entry of the journal, or None if it is none.
+
+    A time before `earliest` is left out, so that the outcome counts from now on: the monitor's windows reach no further back.
+    """
     name, price = cells.get(ID), cells.get(PRICE)
     if not isinstance(name, str) or not _ID.fullmatch(name):
         return None
     if isinstance(price, str) and _NUMBER.fullmatch(price):
         price = float(price)
-    if isinstance(price, float) and price == int(price) and contract.target.type == "integer":
+    if isinstance(price, float) and price.is_integer() and contract.target.type == "integer":
         price = int(price)
     if not contract.target.accepts(price):
         return None
     if (at := cells.get(AT)) in (None, ""):
         return {ID: name, PRICE: price}
     moment = _moment(at)
-    return None if moment is None else {ID: name, PRICE: price, "at": moment}
+    if moment is None or moment > latest:
+        return None
+    when = {} if moment < earliest else {"at": moment.isoformat(timespec="milliseconds")}
+    return {ID: name, PRICE: price} | when
 
 
-def _moment(value: Any) -> str | None:
+def _moment(value: Any) -> datetime | None:
     try:
         found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    return found.isoformat(timespec="milliseconds")
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _shown(cells: Mapping[str, Any]) -> str:

@@ -65,11 +65,21 @@ class LogFiles:
                 sync_folder(self.folder)
 
     def delete_old(self, at: float) -> None:
-        """Delete predictions and outcomes of days that are too old at a moment."""
+        """Delete predictions and outcomes of days that are too old at a moment.
+
+        Not where all of them are: a clock that jumped by years must not take the whole log with it.
+        """
         oldest = day_of(at - self.params.keep_days * DAY_S)
         try:
-            for path in sorted(self.folder.iterdir()):
-                if (part := part_of(path.name)) and part[0] < oldest:
+            days = {path: part[0] for path in sorted(self.folder.iterdir()) if (part := part_of(path.name))}
+            if days and max(days.values()) < oldest:
+                log.warning(
+                    "all of the log is older than %d days; is the clock right? Nothing was deleted.",
+                    self.params.keep_days,
+                )
+                return
+            for path, day in days.items():
+                if day < oldest:
                     path.unlink(missing_ok=True)
                     log.info("%s is older than %d days and was deleted", path.name, self.params.keep_days)
         except OSError as error:

@@ -25,7 +25,7 @@ def read(
         # A day before and after, for a clock that was set back may have written a file of another day.
         if also or str(since.date() - timedelta(days=1)) <= day <= str(until.date() + timedelta(days=1)):
             with file.open("rb") as lines:
-                builder.take(lines)
+                builder.take(lines, day)
         if step:
             step(file.name, file.stat().st_size)
     return builder.made()

@@ -21,6 +21,7 @@ from hearth.request import columns_of
 from hearth.rules import Columns
 from hearth.scoring import Floats
 
+EXPLAIN = "/explain"
 PAGE = "page"  # of people who try out sliders; no house came to the market
 CHUNK = 2048
 _UNFIT = (KeyError, TypeError, ValueError, AttributeError)  # of an entry that another contract's service wrote
@@ -76,6 +77,8 @@ class Reading:
     refused_at: Times
     refused_fields: Counter[str] = field(default_factory=Counter)
     from_page: int = 0
+    passed_over: set[str] = field(default_factory=set)  # ids of what is no house that came to the market
+    torn_outcomes: int = 0  # lines of the outcomes' journal
     unfit: int = 0  # entries that no house of this contract is in
     # Of a line without a time of its own, that of the line before.
     torn_at: Times = field(default_factory=lambda: _times([]))
@@ -107,9 +110,9 @@ class Builder:
         self.entries: list[dict[str, Any]] = []
         self.chunks: list[Logged] = []
 
-    def take(self, lines: Iterable[bytes]) -> None:
-        """Take the lines of a file of the log."""
-        before, newest = b"", b""
+    def take(self, lines: Iterable[bytes], day: str) -> None:
+        """Take the lines of a file of the log; `day` is the file's, which a torn line before any whole one is of."""
+        before, newest = f"{day}T00:00:00.000".encode(), b""
         for line in lines:
             if line.isspace():
                 continue
@@ -138,6 +141,9 @@ class Builder:
             self.found.refused_fields.update(map(str, entry.get("fields", ())))
         elif entry.get("via") == PAGE:
             self.found.from_page += 1
+            self.found.passed_over.add(str(entry.get("prediction_id")))
+        elif entry.get("route") == EXPLAIN:  # of a house that was priced before, or will be
+            self.found.passed_over.add(str(entry.get("prediction_id")))
         else:
             self.entries.append(entry)
             if len(self.entries) == CHUNK:
@@ -161,7 +167,7 @@ class Builder:
         chunks, self.chunks = self.chunks, []
         self.found.predictions = _joined(chunks, self.contract)
         self.found.refused_at = _times(self.refused_at)
-        self.found.torn_at = _times(filter(None, self.torn_at))
+        self.found.torn_at = _times(self.torn_at)
         self.found.backwards_at = _times(self.backwards_at)
         return self.found
 

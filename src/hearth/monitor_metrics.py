@@ -78,6 +78,8 @@ def _families(document: Mapping[str, Any]) -> Iterator[Metric]:
     ):
         rows = (((key,), feature[name]) for key, feature in features.items())
         yield _gauge(f"feature_{name}", meaning, ("feature",), rows)
+    yield _gauge("feature_drifted", "1 where a feature moved by more than chance does.", ("feature",),
+                 (((key,), feature["drifted"]) for key, feature in features.items()))  # fmt: skip
     yield _gauge("outcomes", "Outcomes by what became of them.", ("kind",), (((k,), n) for k, n in outcomes.items()))
     bounds = (((key, bound), figure[bound]) for key, figure in figures.items() for bound in BOUNDS)
     yield _gauge("figure", "What the outcomes say, with its interval.", ("figure", "bound"), bounds)

@@ -16,6 +16,7 @@ NAMES = {
     "error": "error on what was paid",
     "coverage": "intervals hold what was paid",
     "outcome_match": "outcomes belong to predictions",
+    "traffic": "houses and outcomes come in",
     "skew": "inputs computed anew are equal",
     "staleness": "age of the model",
     "stale_profile": "profile and model belong together",

@@ -17,16 +17,16 @@ Figure = dict[str, float | int | None]
 
 
 def document(
-    now: str, views: Sequence[View], reading: Reading, counts: Mapping[str, int], slices: Mapping[str, Cut],
+    now: str, views: Sequence[View], present: View | None, reading: Reading, counts: Mapping[str, int], slices: Mapping[str, Cut],
     background: Background | None, data_days: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the document of these windows, the oldest first, as it stands in metrics/monitor.json.
+    """Return the document of these windows, the oldest first, and of the present, as it stands in metrics/monitor.json.
 
     `counts` are the outcomes by kind; `slices` cut the outcomes of all windows, those that need a background only with one.
     """
     newest = views[-1]
     promise, params, served = newest.promise, newest.params, newest.window.served
-    verdicts = {name: judged(name, views) for name in CHECKS}
+    verdicts = {name: judged(name, views, present) for name in CHECKS}
     alarms = [name for name, verdict in verdicts.items() if verdict["alarm"]]
     return {
         "at": now,
@@ -40,9 +40,13 @@ def document(
         "model_version": promise.release.manifest.model_version,
         "profile": promise.profile.model_version,
         "predictions": len(served),
+        "present": None
+        if present is None
+        else {"from": _day(present.window.start), "predictions": len(present.window.served)},
         "refused": newest.window.refused,
+        "refused_fields": dict(reading.refused_fields.most_common(10)),
         "from_page": reading.from_page,
-        "torn": len(reading.torn_at),
+        "torn": len(reading.torn_at) + reading.torn_outcomes,
         "unfit": reading.unfit,
         "shadowed": int(np.sum(served.shadow_versions != "")),
         "checks": verdicts,
@@ -55,7 +59,7 @@ def document(
         "course": [_course(view) for view in views],
         "slices": _slices(views, slices, background),
         "shadow": _shadow(views),
-        "age": {"model_days": age_days(newest.window.end, promise), "data_days": data_days},
+        "age": {"model_days": age_days((present or newest).window.end, promise), "data_days": data_days},
         "alarm": bool(alarms),
         "alarms": alarms,
     }
@@ -131,12 +135,19 @@ def _slices(views: Sequence[View], slices: Mapping[str, Cut], background: Backgr
 
 def _sliced(paid: Floats, price: Floats, low: Floats, high: Floats, level: float) -> dict[str, float | None]:
     ends = rank_interval(np.abs(price / paid - 1), level)
+    ratio = price / paid
+    reach = float(stats.t.ppf((1 + level) / 2, len(ratio) - 1) * ratio.std(ddof=1) / np.sqrt(len(ratio)))
+    held = share_interval(int(np.sum((low <= paid) & (paid <= high))), len(paid), level)
     return {
         "error": rounded(mdape(paid, price)),
         "low": ends[0],
         "high": ends[1],
         "bias": rounded(bias(paid, price)),
+        "bias_low": rounded(bias(paid, price) - reach),
+        "bias_high": rounded(bias(paid, price) + reach),
         "coverage": rounded(coverage(paid, low, high)),
+        "coverage_low": held[0],
+        "coverage_high": held[1],
     }
 
 

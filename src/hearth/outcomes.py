@@ -1,7 +1,7 @@
 """Join what houses really sold for with what was predicted: late, repeated, corrected and unknown outcomes told apart."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,11 +74,16 @@ def gathered(
     return Outcomes(known, counts, np.array(refused, dtype="datetime64[ms]"))
 
 
-def joined(outcomes: Outcomes, ids: NDArray[Any], times: Times, late_days: int) -> tuple[Joined, dict[str, int]]:
-    """Return the predictions that outcomes are known of, in the order of the log, and the count of each kind."""
+def joined(
+    outcomes: Outcomes, ids: NDArray[Any], times: Times, late_days: int, passed_over: Collection[str] = ()
+) -> tuple[Joined, dict[str, int]]:
+    """Return the predictions that outcomes are known of, in the order of the log, and the count of each kind.
+
+    An outcome of what is passed over, such as a price that somebody tried out on the page, is none.
+    """
     placed = {name: place for place, name in enumerate(ids.tolist()) if name in outcomes.known}
     found = [outcomes.known[name] for name in placed]
-    unknown = [one.at for name, one in outcomes.known.items() if name not in placed]
+    unknown = [one.at for name, one in outcomes.known.items() if name not in placed and name not in passed_over]
     arrived = np.array([one.at for one in found], dtype="datetime64[ms]")
     made = Joined(
         np.array(list(placed.values()), dtype=np.int64), arrived, np.array([one.price for one in found], dtype=np.float64),

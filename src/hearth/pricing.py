@@ -37,10 +37,10 @@ try:
         for name in rows:
             if f"{name} empty" in file.files:
                 rows[name] = np.where(file[f"{name} empty"], np.nan, rows[name].astype(object))
-    answer = release.predict(rows)
+    answer = release.inputs(rows) if sys.argv[2] == "inputs" else release.predict(rows)
 except Refusal as refusal:
     sys.exit(f"refused: {refusal}")
-np.save("prices.npy", np.stack([answer.price, answer.low, answer.high]))
+np.save("answer.npy", answer if sys.argv[2] == "inputs" else np.stack([answer.price, answer.low, answer.high]))
 """
 
 
@@ -70,7 +70,24 @@ def fit(revision: Revision, path: Path) -> Fit:
 
 def price(model: Fit, rows: Columns) -> dict[str, Floats]:
     """Return predicted, low and high, (n_rows,) each; refuse what the revision's own code refuses."""
-    where = f"{model.path} of {model.revision.name}"
+    prices = _asked(model, rows, "prices")
+    if prices.shape != (3, len(next(iter(rows.values())))) or not np.isfinite(prices).all() or (prices <= 0).any():
+        raise UnreadableError(
+            f"{_where(model)} answers prices that are missing, NaN or not above 0; run its road anew."
+        )
+    return dict(zip(("predicted", "low", "high"), prices, strict=True))
+
+
+def inputs(model: Fit, rows: Columns) -> NDArray[np.float32]:
+    """Return the model's inputs (n_rows, n_inputs), computed by the revision's own code."""
+    return _asked(model, rows, "inputs")
+
+
+def _where(model: Fit) -> str:
+    return f"{model.path} of {model.revision.name}"
+
+
+def _asked(model: Fit, rows: Columns, what: str) -> NDArray[Any]:
     with TemporaryDirectory(prefix="hearth-pricing-") as scratch:
         folder = Path(scratch).resolve()
         for name, content in model.revision.sources().items():
@@ -81,14 +98,13 @@ def price(model: Fit, rows: Columns) -> dict[str, Floats]:
             (folder / "model" / name).write_bytes(content)
         np.savez(folder / "rows.npz", **_plain(rows))  # type: ignore[arg-type]
         environment = _environment(folder)
-        command = [sys.executable, "-P", "-c", _DRIVER, where]
+        command = [sys.executable, "-P", "-c", _DRIVER, _where(model), what]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise UnreadableError(f"{where} cannot price: {_reason(done.stderr)}")
-        prices = np.load(folder / "prices.npy", allow_pickle=False)
-    if prices.shape != (3, len(next(iter(rows.values())))) or not np.isfinite(prices).all() or (prices <= 0).any():
-        raise UnreadableError(f"{where} answers prices that are missing, NaN or not above 0; run its road anew.")
-    return dict(zip(("predicted", "low", "high"), prices, strict=True))
+            asked = "price" if what == "prices" else "compute inputs"
+            raise UnreadableError(f"{_where(model)} cannot {asked}: {_reason(done.stderr)}")
+        found: NDArray[Any] = np.load(folder / "answer.npy", allow_pickle=False)
+        return found
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -169,11 +169,18 @@ def _short(found: Comparison) -> dict[str, Any]:
     }
 
 
-def roll_back(wanted: str | None, reason: str, push_tags: bool) -> tuple[Release, bytes]:
-    """Make an older release, by default the one that was live before, the champion again; return it and its bento."""
+def roll_back(wanted: str | None, reason: str, push_tags: bool, judged: str | None = None) -> tuple[Release, bytes]:
+    """Make an older release, by default the one that was live before, the champion again; return it and its bento.
+
+    Where only the version `judged` is to be rolled back from, refuse if another one is the champion by now.
+    """
     environment = section("releases", ReleaseParams).environment
     with one_at_a_time("rollback"):
         known = releases(environment)
+        if judged is not None and known.champion is not None and known.champion.version != judged:
+            raise Refusal(
+                f"{known.champion.version} became the champion while {judged} was judged, so nothing was rolled back; look again."
+            )
         target = _target(known, wanted)
         content = fetch(target)
         champion = known.champion

@@ -282,7 +282,8 @@ def _acted(world: World, advice: Advice, served: Watched) -> Watched:
     if advice.action not in ("retrain", "roll back"):
         return served
     with _quiet():
-        said, retrained = act(advice)
+        champion = world.known().champion
+        said, retrained = act(advice, champion.version if champion else None)
     if retrained is not None:
         world.tell("retrained", f"on the sales before {retrained.as_of}")
         world.tell(

@@ -59,7 +59,7 @@ class _Told:
             if not isinstance(document, Mapping):
                 raise TypeError(f"a run gave {type(document).__name__}, wanted a document")
             self.text = exposition(document, self.every_s, self.failed)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             self.failed += 1
             self.text = exposition(self.document, self.every_s, self.failed)
             said = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"

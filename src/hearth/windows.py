@@ -1,6 +1,12 @@
-"""Cut what was served, and what became of it, into windows of days: what the monitor's checks look at."""
+"""Cut what was served, and what became of it, into windows of days: what the monitor's checks look at.
 
+Windows lie on a grid that begins on a Sunday, so that a run on any day sees the same ones, and no alarm comes and goes with the
+hour. What has begun since the last of them is the present: facts are looked for in it too.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
@@ -11,9 +17,11 @@ from hearth.logged import Logged, Reading
 from hearth.outcomes import Joined, Times
 from hearth.profile import Profile
 from hearth.release import Release
+from hearth.rules import Columns
 from hearth.scoring import Floats
 from hearth.strict import Strict
 
+GRID: "np.datetime64[datetime]" = np.datetime64("1970-01-04", "ms")
 AHEAD = np.timedelta64(60, "s")  # by so much two machines' clocks may differ
 
 
@@ -55,6 +63,9 @@ class Promise:
     error: float  # mdape of the test rows
     error_per_width: float  # the same over the median half width of their intervals, in log price
     age_max_days: int
+    # What the model's inputs are, by the code of its own commit; None: by this code.
+    inputs: Callable[[Columns], NDArray[np.float32]] | None = None
+    since: np.datetime64 | None = None  # it is live; None where nobody knows
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class Window:
     torn: int
     backwards: int
     ahead: bool  # the log holds times that have not come yet
+    before: tuple[int, int] = (0, 0)  # most predictions and outcomes of any window before
 
 
 @dataclass(frozen=True)
@@ -98,25 +110,36 @@ class View:
         return self.window.paid[self.own]
 
 
+def grid_end(until: np.datetime64, days: int) -> "np.datetime64[datetime]":
+    """Return the end of the last window that is over at a moment."""
+    whole = int((until.astype("datetime64[ms]") - GRID) // np.timedelta64(days * 86_400_000, "ms"))
+    return GRID + whole * np.timedelta64(days, "D")
+
+
 def windows(
     reading: Reading, outcomes: Joined, refused_at: Times, until: np.datetime64, days: int, of: int, ahead: bool = False
-) -> list[Window]:
-    """Return the last `of` windows of so many days before `until`, the oldest first; `ahead`: the log holds times yet to come."""
-    length, at = np.timedelta64(days, "D"), reading.predictions.at
-    found = []
-    for back in range(of, 0, -1):
-        start, end = until - back * length, until - (back - 1) * length
+) -> tuple[list[Window], Window | None]:
+    """Return the last `of` windows of so many days that are over at `until`, the oldest first, and the present, if it has begun.
+
+    `ahead`: the log holds times yet to come.
+    """
+    last, length, at = grid_end(until, days), np.timedelta64(days, "D"), reading.predictions.at
+    ends = [last - back * length for back in range(of - 1, -1, -1)] + ([until] if until > last else [])
+    found: list[Window] = []
+    for end in ends:
+        start = last if end > last else end - length
 
         def inside(times: Times, start: np.datetime64 = start, end: np.datetime64 = end) -> NDArray[np.bool_]:
             return (times >= start) & (times < end)
 
         heard = outcomes.part(inside(outcomes.arrived))
+        before = (max((len(one.served) for one in found), default=0), max((len(one.paid) for one in found), default=0))
         found.append(
             Window(
                 start, end, reading.predictions.part(inside(at)), int(inside(reading.refused_at).sum()),
                 reading.predictions.part(heard.places), heard.paid, int(inside(outcomes.unknown_at).sum()),
                 int(inside(refused_at).sum()), int(inside(reading.torn_at).sum()), int(inside(reading.backwards_at).sum()),
-                ahead and back == 1,
+                ahead and end == ends[-1], before,
             )
         )  # fmt: skip
-    return found
+    return found[:of], found[of] if len(found) > of else None

@@ -51,7 +51,7 @@ class World:
         self.clock = folder.parent / "clock"
         self.events: list[Event] = []
         self.now = np.datetime64("2000-01-01", "ms")
-        self.port, self.server = 0, None
+        self.port = 0
         self.written = 0
         clone(home, folder)
         self.set(self.now)
@@ -108,7 +108,7 @@ class World:
             # The server before may end between two questions.
             with contextlib.suppress(OSError, http.client.HTTPException, Refusal):
                 if ready("127.0.0.1", self.port) and self._asked("GET", "/model")["model_version"] == version:
-                    self.written = 0  # a new server counts anew
+                    self.written = self._asked("GET", "/readyz")["log"]["written"]  # a new server counts anew
                     return
             time.sleep(0.2)
         said = (self.folder.parent / "serve.log").read_text(errors="replace")[-2000:]

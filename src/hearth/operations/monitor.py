@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hearth.acting import act, advised
 from hearth.advising import Advice
 from hearth.clock import now
@@ -23,19 +25,19 @@ from hearth.journal import LOG_DIR
 from hearth.logbook import size
 from hearth.monitor_metrics import exposition
 from hearth.monitor_page import page
-from hearth.operations import absolute, templates
+from hearth.operations import a_day, absolute, templates
 from hearth.params import section
 from hearth.paths import LOG, MONITOR, MONITOR_METRICS, MONITOR_PAGE
 from hearth.progress import progress
 from hearth.registry import releases
 from hearth.releases import History, ReleaseParams
-from hearth.revisions import Revision, Workspace, revision
+from hearth.revisions import Workspace, revision
 from hearth.stages.collect import CollectParams
 from hearth.staleness import RetrainParams
 from hearth.storage import write_json, write_text
 from hearth.watch import watch
 from hearth.watching import Watched, look, watched
-from hearth.windows import MonitorParams
+from hearth.windows import MonitorParams, View
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +51,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a table of what was really paid, to be joined first: prediction_id, price",
     )
     parser.add_argument(
-        "--until", type=_day, metavar="DAY", help="look at the windows before this day (without it: before this moment)"
+        "--until",
+        type=a_day,
+        metavar="DAY",
+        help="look at the windows before this day (without it: before this moment)",
     )
     parser.add_argument(
         "--workspace", action="store_true", help="the workspace's model is served, whatever is released"
@@ -70,20 +75,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=9109, help="with --every: port of /metrics (9109)")
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day, wanted one such as 2015-04-01") from None
-
-
 def run(options: argparse.Namespace) -> int:
     """Write the document and say what is wrong; the answer is no if an alarm is due."""
     if options.act and options.workspace:
         raise WrongUseError(
             "--act changes what is released, which the workspace's model is not; leave --workspace or --act out."
         )
-    folder = options.log or absolute(os.environ.get(LOG_DIR, str(LOG)))
+    if options.until is not None and (options.act or options.every is not None):
+        raise WrongUseError(
+            "--until looks at the past, on which nothing is acted and which does not change; leave it or the other out."
+        )
+    folder = options.log or absolute(os.environ.get(LOG_DIR) or str(LOG))
     if options.every is not None:
         return watch(lambda: _once(options, folder, options.every), options.every, options.host, options.port)
     found = _once(options, folder, section("monitor", MonitorParams).every_seconds)
@@ -93,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _once(options: argparse.Namespace, folder: Path, every_s: float) -> dict[str, Any]:
     params = section("monitor", MonitorParams)
-    served = what_is_served(options.workspace)
+    known = None if options.workspace else known_releases()
+    served = what_is_served(known)
     if options.outcomes:
         said = take(options.outcomes, folder, served.promise.release.contract)
         print(f"outcomes: {said['rows']:,} rows, {said['taken']:,} taken, {said['repeated']:,} known before, {said['refused']:,} refused",
@@ -102,19 +105,28 @@ def _once(options: argparse.Namespace, folder: Path, every_s: float) -> dict[str
     if until > now() + timedelta(days=1):
         raise WrongUseError(f"--until {options.until} has not come yet; give a day that has.")
     with progress(size(folder), unit="B", lines=5) as step:
-        found, views = look(served, params, folder, until, known_until(), step)
-    one = advised(found, views, None if options.workspace else known_releases())
+        found, views = look(served, params, folder, until, known_until(served), step)
+    one = _advised(found, views, known)
     found["advice"] = one.model_dump()
-    write(found, every_s)
+    # What looks at another time or another model must not tell Prometheus what is served now.
+    write(found, None if options.until or options.workspace else every_s)
     if options.act:
-        found["done"] = _done(one)
+        found["done"] = _done(one, known)
     return found
 
 
-def _done(one: Advice) -> str:
+def _advised(found: dict[str, Any], views: list[View], known: History | None) -> Advice:
+    """Return what is advised; what was seen is told also where the release before cannot be asked."""
+    try:
+        return advised(found, views, known)
+    except Refusal as refusal:
+        return Advice(action="look", said=f"what the release before would have answered cannot be known: {refusal}")
+
+
+def _done(one: Advice, known: History | None) -> str:
     """Do what is advised and return what became of it; what was seen is told also where nothing could be done."""
     try:
-        return act(one)[0]
+        return act(one, known.champion.version if known and known.champion else None)[0]
     except Refusal as refusal:
         return f"could not {one.action}: {refusal}"
 
@@ -128,23 +140,25 @@ def known_releases() -> History | None:
         return None
 
 
-def what_is_served(workspace: bool = False) -> Watched:
+def what_is_served(known: History | None) -> Watched:
     """Return what `hearth serve` serves: the champion, or the workspace's model while nothing is released."""
-    known = None if workspace else known_releases()
-    champion = known.champion if known else None
-    source: Revision = Workspace() if champion is None else revision(champion.commit)
-    return watched(source, section("retrain", RetrainParams).cadence_days)
+    cadence = section("retrain", RetrainParams).cadence_days
+    if known is None or known.champion is None:
+        return watched(Workspace(), cadence)
+    since = np.datetime64(known.events[-1].when.astimezone(UTC).replace(tzinfo=None), "ms")
+    return watched(revision(known.champion.commit), cadence, since)
 
 
-def known_until() -> date:
-    """Return the day up to which the road sees the sales."""
-    return section("collect", CollectParams).as_of
+def known_until(served: Watched) -> date:
+    """Return the day up to which sales are taken in: here, or by a retraining that is released."""
+    return max(section("collect", CollectParams).as_of, served.promise.release.facts.as_of)
 
 
-def write(found: dict[str, Any], every_s: float) -> None:
-    """Write the document, the page, and the metrics for node_exporter's textfile collector, which promise a run every so many seconds."""
+def write(found: dict[str, Any], every_s: float | None) -> None:
+    """Write the document and the page, and, where a run is promised every so many seconds, node_exporter's metrics."""
     write_json(MONITOR, found)
-    write_text(MONITOR_METRICS, exposition(found, every_s))
+    if every_s is not None:
+        write_text(MONITOR_METRICS, exposition(found, every_s))
     write_text(MONITOR_PAGE, page(found, templates()))
 
 

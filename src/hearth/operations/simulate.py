@@ -2,7 +2,7 @@
 
 The real service prices houses, outcomes come late, the market moves, the monitor alarms, a retraining is promoted; then a bad
 release is forced in and rolled back. Writes metrics/simulation.json, a page, metrics/simulation.html, and the page's first
-picture, docs/simulation.svg. The same commit lives the same life.
+picture, docs/simulation.svg. The same commit lives the same life. Exit status 1: no alarm came, or nothing was promoted or rolled back.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from hearth.simulation_page import WIDE, alone, level_drawn, page, told
 from hearth.storage import write_json, write_text
 
 STEPS = 24
+EXPECTED = ("alarm", "promoted", "forced", "rolled back")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,4 +39,6 @@ def run(options: argparse.Namespace) -> int:
     write_text(SIMULATION_PICTURE, alone(level_drawn(found, WIDE), known["style.css"]))
     print("\n".join(told(found)))
     print(f"wrote {SIMULATION} and {SIMULATION_PAGE}: open it in a browser, it needs nothing else")
-    return 0
+    if missing := [kind for kind in EXPECTED if kind not in {event["kind"] for event in found["events"]}]:
+        print(f"what did not happen: {', '.join(missing)}", file=sys.stderr)
+    return int(bool(missing))
