@@ -51,7 +51,8 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
     good = model(project)
     project.run("git", "checkout", "--quiet", "-b", "worse")
     set_params(project, {"market.smoothing": 10.0, "market.trend_days": 7, "market.damping_days": 10000.0})
-    made(project, "A market that listens to its last week")
+    project.run("dvc", "repro", "--single-item", "train", "profile")  # what a forced release is looked at by
+    project.run("git", "commit", "--quiet", "--all", "--message", "A market that listens to its last week")
     bad = model(project)
     project.run("git", "checkout", "--quiet", "main")
     project.run("dvc", "remote", "add", "--quiet", "--local", "--default", "store", str(project.root.parent / "store"))
@@ -126,16 +127,12 @@ def force(project: Checkout) -> None:
     assert champion(project) == B
 
 
-def test_a_market_that_rose_is_advised_on_and_acted_on_only_where_asked(project: Checkout, origin: Origin) -> None:
+def test_on_a_market_that_rose_it_is_retrained_and_promoted(project: Checkout, origin: Origin) -> None:
     one = lived(origin.good)
     one.but(paid=np.rint(one.paid * RISE)).write(project.root / LOG)
     before = state(project)
-    said = monitor(project)
-    assert advice(project)["action"] == "retrain"
-    assert re.search("retrain: bias.*: what was paid moved away from the prices, and there is no release before", said)
-    assert state(project) == before
-
     said = monitor(project, "--act")
+    assert re.search("retrain: bias.*: what was paid moved away from the prices, and there is no release before", said)
     assert f"retrained on the sales before {END}, and promoted as {B}" in said
     assert [one[:2] for one in released(project)] == [("promote", B), ("promote", A)]
     assert project.run("git", "branch", "--list", "retrain/*").stdout.split() == [f"retrain/{END}"]
@@ -189,12 +186,20 @@ def test_a_worse_release_that_was_forced_in_is_rolled_back_by_itself(project: Ch
     assert champion(project) == A
 
 
-def test_of_a_forced_release_that_is_no_worse_nothing_is_rolled_back(project: Checkout, origin: Origin) -> None:
+def test_without_being_asked_to_act_nothing_is_changed_and_the_advice_is_written_down(
+    project: Checkout, origin: Origin
+) -> None:
+    """Here the release before would have been no better, so nothing calls for putting it back."""
     force(project)
     one = lived(origin.bad)
     one.but(paid=np.rint(one.paid * RISE)).write(project.root / LOG)
-    assert "so it is no better" in monitor(project)
+    before = state(project)
+    said = monitor(project)
+    assert "nothing was changed" not in said
     assert advice(project)["action"] == "retrain"
+    assert advice(project)["said"].endswith("so it is no better")
+    assert advice(project)["said"] in said
+    assert state(project) == before
 
 
 @pytest.mark.parametrize("weeks", [4, 1])
