@@ -156,10 +156,10 @@ def test_a_life_that_is_ended_leaves_nothing(project: Checkout) -> None:
     scratch, before = Path(project.environment["TMPDIR"]), state(project)
     with subprocess.Popen(["hearth", "simulate"], cwd=project.root, env=project.environment, text=True, stderr=subprocess.PIPE,
                           stdout=subprocess.DEVNULL) as process:  # fmt: skip
-        deadline = time.monotonic() + 60
-        while not list(scratch.glob("hearth-simulate-*/bad.log")) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 120
+        while not list(scratch.glob("hearth-simulate-*/serve.log")) and time.monotonic() < deadline:
             time.sleep(0.1)
-        time.sleep(2)  # the road of the bad model runs
+        time.sleep(1)  # the road of the bad model runs, and the service starts
         assert len(processes_in(scratch)) > 1
         process.terminate()
         said = process.communicate()[1]
