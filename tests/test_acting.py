@@ -160,7 +160,7 @@ def test_what_became_of_a_retraining_is_said(
                      reasons=reasons, promoted=promoted)  # fmt: skip
     asked: list[Any] = []
     monkeypatch.setattr(acting, "retrain", lambda **how: asked.append(how) or made)
-    assert acting.act(Advice(action="retrain", said="the model is too old")) == (said, made)
+    assert acting.act(Advice(action="retrain", said="the model is too old"), "v0.1.0") == (said, made)
     assert asked == [{"to_promote": True, "push_tags": False}]
 
 
@@ -168,7 +168,7 @@ def test_what_became_of_a_retraining_is_said(
 def test_where_nothing_is_to_be_done_nothing_is_touched(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
     for name in ("retrain", "roll_back"):
         monkeypatch.setattr(acting, name, lambda *_, **__: pytest.fail("it was done"))
-    assert acting.act(Advice(action=action, said="x")) == ("nothing was changed", None)
+    assert acting.act(Advice(action=action, said="x"), None) == ("nothing was changed", None)
 
 
 def test_a_worse_release_that_was_forced_in_is_rolled_back_by_itself(project: Checkout, origin: Origin) -> None:

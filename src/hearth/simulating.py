@@ -285,7 +285,8 @@ def _acted(world: World, advice: Advice, served: Watched) -> Watched:
         champion = world.known().champion
         said, retrained = act(advice, champion.version if champion else None)
     if retrained is not None:
-        world.tell("retrained", f"on the sales before {retrained.as_of}")
+        if retrained.branch:
+            world.tell("retrained", f"on the sales before {retrained.as_of}")
         world.tell(
             "promoted" if retrained.promoted else "not promoted", retrained.promoted or "; ".join(retrained.reasons)
         )

@@ -112,6 +112,7 @@ def _once(options: argparse.Namespace, folder: Path, every_s: float) -> dict[str
     write(found, None if options.until or options.workspace else every_s)
     if options.act:
         found["done"] = _done(one, known)
+        write_json(MONITOR, found)  # once more, with what became of it
     return found
 
 
