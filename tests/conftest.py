@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ import yaml
 
 from hearth.bento import served
 from hearth.journal import LOG_DIR
+
+# A suite that runs in the background has Ctrl-C ignored, and so would have what it starts and ends by Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).resolve().parent.parent
 STAGES = ("collect", "validate", "prepare", "train", "evaluate", "profile", "package")

@@ -15,8 +15,9 @@ from pydantic import Field, model_validator
 
 from hearth.contract import Contract
 from hearth.rules import Columns
-from hearth.scoring import Floats
 from hearth.strict import Day, Listed, Strict
+
+Floats = NDArray[np.float64]
 
 DECIMALS = 6
 WINDOW_ROWS_MIN = 30  # of a window whose shares say anything
