@@ -367,6 +367,14 @@ def test_outcomes_that_dry_up_are_noticed(log: Path) -> None:
     assert "no outcome was heard of, up to 300 a window were before" in found["checks"]["traffic"]["said"]
 
 
+def test_a_service_in_its_first_week_is_not_called_silent(log: Path) -> None:
+    life(release(), KNOWN, 60, 2, "2015-04-01", seed=2).write(log)
+    found = looked(log, "2015-04-01")
+    assert found["present"] == {"from": "2015-03-29", "predictions": 60}
+    assert found["checks"]["traffic"]["windows"] == [None] * 4
+    assert found["alarms"] == []
+
+
 def test_an_empty_log_is_no_good_news(log: Path) -> None:
     log.mkdir()
     found = looked(log, "2015-03-29")

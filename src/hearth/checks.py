@@ -201,11 +201,11 @@ def agrees(paid: Floats, price: Floats, params: MonitorParams) -> bool:
 def _traffic(view: View) -> Finding:
     served, heard = len(view.window.served), len(view.window.paid)
     before, heard_before = view.window.before
+    if not served and not before:
+        return Finding(None, "no house was priced yet")
     if not served:
-        known = f"up to {before:,} a window were before" if before else "nor in any window before"
-        return Finding(
-            True, f"no house was priced, {known}: is this the log of the service, and does it write?", 0.0, 1.0
-        )
+        said = f"no house was priced, up to {before:,} a window were before: is this the log of the service, and does it write?"
+        return Finding(True, said, 0.0, 1.0)
     if not heard and heard_before >= view.params.rows_min:
         return Finding(
             True,
@@ -328,6 +328,12 @@ def judged(name: CheckName, seen: Sequence[View], present: View | None) -> dict[
         "limit": rounded(newest.limit),
         "said": newest.said,
     }
+
+
+def silence(of: int) -> dict[str, Any]:
+    """Return the verdict on traffic where neither a window nor the present holds a house: nobody should call that fine."""
+    said = "the log holds no house at all: is this the log of the service, and does it write?"
+    return {"alarm": True, "windows": [None] * (of - 1) + [True], "value": 0.0, "limit": 1.0, "said": said}
 
 
 def rounded(value: float | None) -> float | None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from hearth.checks import CHECKS, age_days, drifts, judged, level_interval, rounded
+from hearth.checks import CHECKS, age_days, drifts, judged, level_interval, rounded, silence
 from hearth.cuts import Background, Cut, ResoldSlice, group_names, numeric_first
 from hearth.doubt import rank_interval, share_interval
 from hearth.logged import Reading
@@ -27,6 +27,8 @@ def document(
     newest = views[-1]
     promise, params, served = newest.promise, newest.params, newest.window.served
     verdicts = {name: judged(name, views, present) for name in CHECKS}
+    if not any(len(view.window.served) for view in (*views, *([present] if present else []))):
+        verdicts["traffic"] = silence(len(views))
     alarms = [name for name, verdict in verdicts.items() if verdict["alarm"]]
     return {
         "at": now,
@@ -115,7 +117,7 @@ def _slices(views: Sequence[View], slices: Mapping[str, Cut], background: Backgr
     price, low, high = (
         np.concatenate([getattr(view.outcomes, name) for view in views]) for name in ("price", "low", "high")
     )
-    found = []
+    found: list[dict[str, Any]] = []
     for name, cut in slices.items() if len(paid) else ():
         if isinstance(cut, ResoldSlice):  # a request does not say which house it is
             continue
