@@ -368,9 +368,9 @@ def test_outcomes_that_dry_up_are_noticed(log: Path) -> None:
 
 
 def test_a_service_in_its_first_week_is_not_called_silent(log: Path) -> None:
-    life(release(), KNOWN, 60, 2, "2015-04-01", seed=2).write(log)
-    found = looked(log, "2015-04-01")
-    assert found["present"] == {"from": "2015-03-29", "predictions": 60}
+    life(release(), KNOWN, 60, 2, "2015-03-29", seed=2).write(log)
+    found = looked(log, "2015-03-28T23:59:59.999")
+    assert found["present"] == {"from": "2015-03-22", "predictions": 60}
     assert found["checks"]["traffic"]["windows"] == [None] * 4
     assert found["alarms"] == []
 
