@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from samples import contract
 
+from hearth.cli import main
 from hearth.clock import CLOCK
 from hearth.delivery import take
 from hearth.errors import Refusal, WrongUseError
@@ -41,9 +42,9 @@ def test_a_table_of_every_format_is_taken_once(log: Path, tmp_path: Path, ending
         file.write_text("".join(json.dumps({"prediction_id": name, "price": price}) + "\n" for name, price in ROWS))
     else:
         table().to_csv(file, index=False)
-    assert take(str(file), log, contract()) == {"rows": 40, "taken": 40, "repeated": 0, "refused": 0}
+    assert take(str(file), log, contract()) == {"rows": 40, "taken": 40, "repeated": 0, "refused": 0, "forgotten": 0}
     assert kept(log) == ROWS
-    assert take(str(file), log, contract()) == {"rows": 40, "taken": 0, "repeated": 40, "refused": 0}
+    assert take(str(file), log, contract()) == {"rows": 40, "taken": 0, "repeated": 40, "refused": 0, "forgotten": 0}
     assert kept(log) == ROWS
 
 
@@ -68,7 +69,7 @@ def test_the_time_at_which_an_outcome_was_heard_of_is_kept(
 def test_an_outcome_of_the_future_is_none(log: Path, tmp_path: Path) -> None:
     file = tmp_path / "outcomes.csv"
     table().assign(at=["2105-01-01"] + [""] * 39).to_csv(file, index=False)
-    assert take(str(file), log, contract()) == {"rows": 40, "taken": 39, "repeated": 0, "refused": 1}
+    assert take(str(file), log, contract()) == {"rows": 40, "taken": 39, "repeated": 0, "refused": 1, "forgotten": 0}
 
 
 def test_a_correction_back_is_taken_too(log: Path, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_correction_back_is_taken_too(log: Path, tmp_path: Path) -> None:
 def test_a_price_beyond_all_numbers_is_no_outcome(log: Path, tmp_path: Path) -> None:
     file = tmp_path / "outcomes.parquet"
     table().assign(price=[float("inf"), float("nan")] + [300_000.0] * 38).to_parquet(file)
-    assert take(str(file), log, contract()) == {"rows": 40, "taken": 38, "repeated": 0, "refused": 2}
+    assert take(str(file), log, contract()) == {"rows": 40, "taken": 38, "repeated": 0, "refused": 2, "forgotten": 0}
 
 
 def test_a_correction_is_taken(log: Path, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_few_bad_rows_are_refused_and_the_others_taken(log: Path, tmp_path: Pa
     file = tmp_path / "outcomes.csv"
     rows = [*ROWS, ("no id", 300_000), ("f" * 32, 3)]
     table(rows).to_csv(file, index=False)
-    assert take(str(file), log, contract()) == {"rows": 42, "taken": 40, "repeated": 0, "refused": 2}
+    assert take(str(file), log, contract()) == {"rows": 42, "taken": 40, "repeated": 0, "refused": 2, "forgotten": 0}
 
 
 def refused(source: object, log: Path) -> str:
@@ -143,6 +144,16 @@ def test_a_table_without_its_columns_or_rows_is_refused(log: Path, tmp_path: Pat
     assert "lacks the column price; it has prediction_id, paid" in refused(file, log)
     table([]).to_csv(file, index=False)
     assert "has no rows" in refused(file, log)
+
+
+def test_what_was_forgotten_is_not_taken_in_again(log: Path, tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.csv"
+    table().to_csv(file, index=False)
+    take(str(file), log, contract())
+    assert main(["forget", ROWS[3][0], "--log", str(log)]) == 0
+    assert take(str(file), log, contract()) == {"rows": 40, "taken": 0, "repeated": 39, "refused": 0, "forgotten": 1}
+    assert ROWS[3][0] not in "".join(path.read_text() for path in log.iterdir())
+    assert kept(log) == [row for row in ROWS if row != ROWS[3]]
 
 
 def test_what_is_no_table_is_wrong_use(log: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def forget(*words: str | Path) -> int:
 
 
 def test_a_prediction_and_its_outcomes_are_forgotten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
     assert forget(WANTED, "--log", folder) == 0
     outcomes, predictions = sorted(before)
     assert capsys.readouterr().out == f"{outcomes}: 2 entries forgotten\n{predictions}: 1 entry forgotten\n"
@@ -64,19 +64,19 @@ def test_a_prediction_and_its_outcomes_are_forgotten(folder: Path, capsys: pytes
 
 
 def test_what_is_not_there_is_a_no(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
     assert forget("c" * 32, "--log", folder) == 1
     assert f"holds nothing about {'c' * 32}" in capsys.readouterr().err
     assert forget(WANTED, "--log", folder) == 0
     assert forget(WANTED, "--log", folder) == 1  # it is gone
-    assert {path.name: len(path.read_bytes()) for path in folder.iterdir()} == {n: len(c) for n, c in before.items()}
+    assert {path.name: len(path.read_bytes()) for path in folder.glob("*.jsonl")} == {n: len(c) for n, c in before.items()}
 
 
 @pytest.mark.parametrize("wrong", ["", "1", "g" * 32, "A" * 32, "a" * 33, "a" * 31 + "\n", ".*", "٣" * 32])
 def test_what_is_no_id_is_wrong_use(folder: Path, wrong: str) -> None:
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
     assert forget("--log", folder, "--", wrong) == 2
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} == before
 
 
 def test_a_folder_that_is_none_is_wrong_use(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_it_forgets_while_the_service_writes(tmp_path: Path) -> None:
     log.close()
     assert len(gone) > 3
     assert ids(tmp_path, "predictions") == [name for name in names if name not in gone]
-    text = "".join(path.read_text() for path in sorted(tmp_path.iterdir()))
+    text = "".join(path.read_text() for path in sorted(tmp_path.glob("*.jsonl")))
     assert not any(name in text for name in gone)
-    assert len(list(tmp_path.iterdir())) > 5
+    assert len(list(tmp_path.glob("*.jsonl"))) > 5
     assert all(json.loads(line) for line in text.splitlines() if line.strip())

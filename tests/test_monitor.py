@@ -64,7 +64,7 @@ def test_outcomes_turn_a_quiet_log_into_an_alarm(project: Checkout) -> None:
     assert "no alarm is due" in quiet.stdout
     loud = project.run("hearth", "monitor", "--outcomes", "outcomes.csv", "--json", check=False)
     assert loud.returncode == 1, loud.stderr
-    assert "outcomes: 400 rows, 400 taken, 0 known before, 0 refused" in loud.stderr
+    assert "outcomes: 400 rows, 400 taken, 0 known before, 0 forgotten, 0 refused" in loud.stderr
     found = json.loads(loud.stdout)
     assert "bias" in found["alarms"]
     assert found == json.loads((project.root / "metrics/monitor.json").read_text())

@@ -22,6 +22,7 @@ OPERATIONS = {
     "monitor": "hold what was served, and what became of it, to what the model promised",
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
+    "quarantine": "show which collected rows were refused, by reason, with examples",
     "releases": "list what was released, the champion marked",
     "replay": "price what was asked in a period with another model, and say how its answers differ",
     "report": "write metrics/report.html, a report for people, from the last run",

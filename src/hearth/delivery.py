@@ -1,5 +1,6 @@
 """Take outcomes from a file, or from an address, into the journal: all of them, or none where the file is not whole."""
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from hearth.records import FORMS, ending, form, reading
 NAME = "outcomes"
 ID, PRICE, AT = "prediction_id", "price", "at"  # columns of a table of outcomes; the last may be left out
 CHUNK_ROWS = 4096
+FORGOTTEN = "forgotten.txt"  # in the log's folder: hashes of ids that `hearth forget` was given
 LATE_DAYS = 28  # so far back a table may say when an outcome was heard of; what is older counts from now on
 EXAMPLES = 3
 _ID = re.compile("[0-9a-f]{32}")
@@ -35,8 +37,9 @@ def take(source: str, folder: Path, contract: Contract) -> dict[str, int]:
     """
     known = {str(entry.get(ID)): entry.get(PRICE) for entry in Entries(folder, NAME)}  # the last word on each
     earliest, latest = now() - timedelta(days=LATE_DAYS), now() + timedelta(days=1)
+    forgotten = _forgotten(folder)
     fresh: list[dict[str, Any]] = []
-    counts: Counter[str] = Counter(rows=0, taken=0, repeated=0, refused=0)
+    counts: Counter[str] = Counter(rows=0, taken=0, repeated=0, refused=0, forgotten=0)
     odd: list[str] = []
     with _local(source) as file:
         _check_end(file, source)
@@ -51,6 +54,8 @@ def take(source: str, folder: Path, contract: Contract) -> dict[str, int]:
                     if entry is None:
                         counts["refused"] += 1
                         odd.append(f"row {row.number}: {row.fault or _shown(row.cells)}")
+                    elif mark_of(entry[ID]) in forgotten:
+                        counts["forgotten"] += 1
                     elif known.get(entry[ID]) == entry[PRICE]:
                         counts["repeated"] += 1
                     else:
@@ -66,6 +71,16 @@ def take(source: str, folder: Path, contract: Contract) -> dict[str, int]:
             ) from None
     counts["taken"] = len(fresh)
     return dict(counts)
+
+
+def mark_of(prediction_id: str) -> str:
+    """Return by what a forgotten prediction is known without its id."""
+    return hashlib.sha256(prediction_id.encode()).hexdigest()
+
+
+def _forgotten(folder: Path) -> set[str]:
+    path = folder / FORGOTTEN
+    return set(path.read_text().split()) if path.is_file() else set()
 
 
 def _entry(cells: Mapping[str, Any], contract: Contract, earliest: datetime, latest: datetime) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Forget one prediction: blank its entries, and what was told of it, in the log of the service, which may go on writing.
 
-What is left of an entry are spaces of the same length, which readers pass over. Entries that wait in a server's memory while
+What is left of an entry are spaces of the same length, which readers pass over; a hash of the id stays behind, by which
+`hearth monitor --outcomes` does not take it in again. Entries that wait in a server's memory while
 its disk is full are not reached; /readyz says whether there are any.
 Exit status 0: forgotten, 1: the log holds no such prediction, 2: wrong use.
 """
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from hearth.delivery import FORGOTTEN, mark_of
 from hearth.errors import Refusal, WrongUseError
 from hearth.journal import LOG_DIR
 from hearth.log_lines import part_of
@@ -60,6 +62,9 @@ def forget(folder: Path, prediction_id: str) -> dict[str, int]:
             raise WrongUseError(
                 f"{path} cannot be changed ({error.strerror}); run this as the user who serves."
             ) from None
+    if found:
+        with (folder / FORGOTTEN).open("a") as file:
+            file.write(mark_of(prediction_id) + "\n")
     return found
 
 

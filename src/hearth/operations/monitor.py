@@ -99,7 +99,7 @@ def _once(options: argparse.Namespace, folder: Path, every_s: float) -> dict[str
     served = what_is_served(known)
     if options.outcomes:
         said = take(options.outcomes, folder, served.promise.release.contract)
-        print(f"outcomes: {said['rows']:,} rows, {said['taken']:,} taken, {said['repeated']:,} known before, {said['refused']:,} refused",
+        print(f"outcomes: {said['rows']:,} rows, {said['taken']:,} taken, {said['repeated']:,} known before, {said['forgotten']:,} forgotten, {said['refused']:,} refused",
               file=sys.stderr)  # fmt: skip
     until = now() if options.until is None else datetime.combine(options.until, datetime.min.time(), UTC)
     if until > now() + timedelta(days=1):
