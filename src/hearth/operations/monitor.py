@@ -170,6 +170,7 @@ def told(found: dict[str, Any]) -> list[str]:
         (
             f"model {found['model_version']}, windows of {window['days']} days, the last {window['from']} to {window['to']}: "
             f"{found['predictions']:,} predictions, {found['outcomes']['joined']:,} outcomes in all {window['of']}"
+            + (f"; {found['present']['predictions']:,} predictions since" if found["present"] else "")
         )
     ]
     wide = max(map(len, found["checks"]))
