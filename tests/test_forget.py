@@ -69,7 +69,9 @@ def test_what_is_not_there_is_a_no(folder: Path, capsys: pytest.CaptureFixture[s
     assert f"holds nothing about {'c' * 32}" in capsys.readouterr().err
     assert forget(WANTED, "--log", folder) == 0
     assert forget(WANTED, "--log", folder) == 1  # it is gone
-    assert {path.name: len(path.read_bytes()) for path in folder.glob("*.jsonl")} == {n: len(c) for n, c in before.items()}
+    assert {path.name: len(path.read_bytes()) for path in folder.glob("*.jsonl")} == {
+        n: len(c) for n, c in before.items()
+    }
 
 
 @pytest.mark.parametrize("wrong", ["", "1", "g" * 32, "A" * 32, "a" * 33, "a" * 31 + "\n", ".*", "٣" * 32])
