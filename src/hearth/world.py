@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import subprocess
 import sys
 import time
@@ -94,8 +95,12 @@ class World:
             "--port",
             str(self.port),
         ]
+        # What it leaves behind when it is ended before it could tidy up goes with the world.
+        environment = os.environ | {"TMPDIR": str(self.folder.parent)}
         with (self.folder.parent / "serve.log").open("wb") as log:
-            server = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+            server = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
             try:
                 yield
             finally:
