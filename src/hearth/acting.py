@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from hearth.advising import Advice, advice, asks, weighed
 from hearth.paths import MODEL
 from hearth.pricing import fit, price
@@ -12,24 +10,17 @@ from hearth.releases import History
 from hearth.releasing import roll_back
 from hearth.retraining import Retrained, retrain
 from hearth.revisions import revision
-from hearth.rules import Columns
-from hearth.windows import View
+from hearth.windows import View, pooled
 
 
 def advised(found: Mapping[str, Any], views: list[View], known: History | None) -> Advice:
     """Return what the monitor's document of these windows calls for; the release before prices the same houses, where that matters."""
     alarms = weighed(found["alarms"], found["checks"])
-    paid, priced, columns = _pooled(views)
+    served, paid = pooled(views)
     before = None
     if known is not None and known.previous is not None and asks(alarms) and len(paid) > 1:
-        before = price(fit(revision(known.previous.commit), MODEL), columns)
-    return advice(alarms, paid, priced, before, views[-1].params)
-
-
-def _pooled(views: list[View]) -> tuple[np.ndarray, np.ndarray, Columns]:
-    outcomes = [view.outcomes for view in views]
-    columns = {name: np.concatenate([one.columns[name] for one in outcomes]) for name in outcomes[0].columns}
-    return np.concatenate([view.paid for view in views]), np.concatenate([one.price for one in outcomes]), columns
+        before = price(fit(revision(known.previous.commit), MODEL), served.columns)
+    return advice(alarms, paid, served.price, before, views[-1].params)
 
 
 def act(one: Advice, judged: str | None, push_tags: bool = False) -> tuple[str, Retrained | None]:

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy import stats  # type: ignore[import-untyped]
 
-from hearth.checks import agrees
+from hearth.doubt import mean_interval
+from hearth.on_outcomes import agrees
 from hearth.scoring import Floats
 from hearth.strict import Strict
 from hearth.windows import MonitorParams
@@ -75,9 +75,8 @@ def advice(
             said=f"{', '.join(worse)}: what was paid moved away from the prices, and there is no release before this one",
         )
     apart = np.abs(np.log(before["predicted"] / paid)) - np.abs(np.log(price / paid))
-    reach = float(stats.t.ppf((1 + params.level) / 2, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart)))
-    low, high = float(apart.mean()) - reach, float(apart.mean()) + reach
-    told = f"the release before this one errs by {apart.mean():+.3f} in the log price beside it, {low:+.3f} to {high:+.3f}, on {len(paid):,} outcomes"
+    low, middle, high = mean_interval(apart, params.level)
+    told = f"the release before this one errs by {middle:+.3f} in the log price beside it, {low:+.3f} to {high:+.3f}, on {len(paid):,} outcomes"
     if high < 0:
         return Advice(action="roll back", said=f"{', '.join(worse)}: {told}, so it is the better one")
     return Advice(action="retrain", said=f"{', '.join(worse)}: {told}, so it is no better")

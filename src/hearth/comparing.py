@@ -128,7 +128,9 @@ def frame(revision: Revision, path: Path) -> pd.DataFrame:
     try:
         return to_frame(pq.read_table(pa.BufferReader(revision.read(path))))
     except (pa.ArrowInvalid, OSError) as error:
-        raise UnreadableError(f"{path} of {revision.name} is not a whole parquet file ({error}).") from None
+        raise UnreadableError(
+            f"{path} of {revision.name} is not a whole parquet file ({error}); run its road anew."
+        ) from None
 
 
 def _newest(one: Read) -> pd.Timestamp:

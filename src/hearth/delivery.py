@@ -17,9 +17,9 @@ from hearth.clock import now
 from hearth.contract import Contract
 from hearth.errors import Refusal, WrongUseError
 from hearth.journal import Entries, Journal
+from hearth.log_lines import OUTCOMES
 from hearth.records import FORMS, ending, form, reading
 
-NAME = "outcomes"
 ID, PRICE, AT = "prediction_id", "price", "at"  # columns of a table of outcomes; the last may be left out
 CHUNK_ROWS = 4096
 FORGOTTEN = "forgotten.txt"  # in the log's folder: hashes of ids that `hearth forget` was given
@@ -35,7 +35,7 @@ def take(source: str, folder: Path, contract: Contract) -> dict[str, int]:
     `source` is a file or an address such as https:// or s3://, of the formats and endings of `hearth predict`. Refuse a table
     that is cut off, that lacks a column, or most of whose prices the contract's target does not accept: another unit.
     """
-    known = {str(entry.get(ID)): entry.get(PRICE) for entry in Entries(folder, NAME)}  # the last word on each
+    known = {str(entry.get(ID)): entry.get(PRICE) for entry in Entries(folder, OUTCOMES)}  # the last word on each
     earliest, latest = now() - timedelta(days=LATE_DAYS), now() + timedelta(days=1)
     forgotten = _forgotten(folder)
     fresh: list[dict[str, Any]] = []
@@ -64,7 +64,7 @@ def take(source: str, folder: Path, contract: Contract) -> dict[str, int]:
     _check_unit(source, counts, odd, contract)
     if fresh:
         try:
-            Journal(folder, NAME).extend(fresh)
+            Journal(folder, OUTCOMES).extend(fresh)
         except OSError as error:
             raise Refusal(
                 f"{folder} cannot take the outcomes ({error.strerror or error}); make room and give them again."

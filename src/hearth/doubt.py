@@ -46,6 +46,13 @@ def share_interval(held: int, rows: int, level: float) -> tuple[float, float]:
     return round(float(ends.low), 6) + 0.0, round(float(ends.high), 6) + 0.0
 
 
+def mean_interval(values: NDArray[np.float64], level: float) -> tuple[float, float, float]:
+    """Return Student's interval of the mean of values (n_rows,), two or more: its low end, the mean, its high end."""
+    middle = float(values.mean())
+    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return middle - reach, middle, middle + reach
+
+
 def rank_interval(values: NDArray[np.float64], level: float) -> tuple[float, float]:
     """Return the interval of the median of values (n_rows,) from its order statistics, without drawing rows.
 

@@ -21,7 +21,7 @@ def read(
     """
     builder = Builder(contract, as_of, also, since, until)
     for file in files(folder):
-        day = file.name.removeprefix(f"{PREDICTIONS}-")[:10]
+        day = day_of(file)
         # A day before and after, for a clock that was set back may have written a file of another day.
         if also or str(since.date() - timedelta(days=1)) <= day <= str(until.date() + timedelta(days=1)):
             with file.open("rb") as lines:
@@ -34,6 +34,11 @@ def read(
 def files(folder: Path) -> list[Path]:
     """Return the files of the log, the oldest first."""
     return sorted(folder.glob(f"{PREDICTIONS}-????-??-??-???*.jsonl"))
+
+
+def day_of(file: Path) -> str:
+    """Return the day of a file of the log."""
+    return file.name.removeprefix(f"{PREDICTIONS}-")[:10]
 
 
 def size(folder: Path) -> int:

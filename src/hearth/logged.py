@@ -7,7 +7,7 @@ first bytes; only those that are asked for are parsed.
 import base64
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -103,7 +103,7 @@ class Builder:
         self.contract, self.as_of = contract, as_of
         self.also = {one.encode() for one in also}
         self.since, self.until = (end.isoformat(timespec="milliseconds").encode() for end in (since, until))
-        self.found = Reading(_joined([], contract), _times([]))
+        self.found = Reading(_nothing(contract), _times([]))
         self.refused_at: list[bytes] = []
         self.torn_at: list[bytes] = []
         self.backwards_at: list[bytes] = []
@@ -165,7 +165,7 @@ class Builder:
         """Return what all lines say."""
         self._flush()
         chunks, self.chunks = self.chunks, []
-        self.found.predictions = _joined(chunks, self.contract)
+        self.found.predictions = together(chunks) if chunks else _nothing(self.contract)
         self.found.refused_at = _times(self.refused_at)
         self.found.torn_at = _times(self.torn_at)
         self.found.backwards_at = _times(self.backwards_at)
@@ -205,9 +205,8 @@ def _chunk(entries: list[dict[str, Any]], contract: Contract, as_of: date) -> Lo
     )  # fmt: skip
 
 
-def _joined(chunks: list[Logged], contract: Contract) -> Logged:
-    if not chunks:
-        return _nothing(contract)
+def together(chunks: Sequence[Logged]) -> Logged:
+    """Return the predictions of one chunk after the other; there is one at least."""
     return Logged(
         **{name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in _ARRAYS},
         columns={name: np.concatenate([chunk.columns[name] for chunk in chunks]) for name in chunks[0].columns},

@@ -53,12 +53,10 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 def _check(name: str, one: Mapping[str, Any]) -> dict[str, Any]:
     marks = [SAID[bad] for bad in one["windows"]]
-    state = "ALARM" if one["alarm"] else SAID[one["windows"][-1]][1]
     return {
         "name": NAMES[name],
         "key": name,
         "marks": marks,
-        "state": state,
         "alarm": one["alarm"],
         "said": one["said"],
     }

@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
 
-from hearth.checks import CHECKS, age_days, drifts, judged, level_interval, rounded, silence
+from hearth.checks import CHECKS, judged, rounded, silence
 from hearth.cuts import Background, Cut, ResoldSlice, group_names, numeric_first
-from hearth.doubt import rank_interval, share_interval
+from hearth.doubt import mean_interval, rank_interval, share_interval
+from hearth.facts import age_days
 from hearth.logged import Reading
+from hearth.on_outcomes import level_interval
+from hearth.on_requests import drifts
 from hearth.scoring import Floats, bias, coverage, mdape
-from hearth.windows import View
+from hearth.windows import View, pooled
 
 Figure = dict[str, float | int | None]
 
@@ -74,24 +76,25 @@ def figures(view: View) -> dict[str, Figure]:
     are now: it sees harder houses before any outcome is known, and is blind to a market that moves.
     """
     paid, served, params = view.paid, view.outcomes, view.params
-    rows = len(paid)
-    found = dict.fromkeys(("error", "bias", "level", "coverage", "estimated_error"), _none(rows))
-    if rows >= params.rows_min:
-        ratio = served.price / paid
-        reach = float(stats.t.ppf((1 + params.level) / 2, rows - 1) * ratio.std(ddof=1) / np.sqrt(rows))
-        middle = bias(paid, served.price)
+    found = dict.fromkeys(("error", "bias", "level", "coverage", "estimated_error"), _none(len(paid)))
+    if len(paid) >= params.rows_min:
         low, level, high = level_interval(paid, served.price, params.level)
-        held = int(np.sum((served.low <= paid) & (paid <= served.high)))
-        found |= {
-            "error": _figure(mdape(paid, served.price), rank_interval(np.abs(ratio - 1), params.level), rows),
-            "bias": _figure(middle, (middle - reach, middle + reach), rows),
-            "level": _figure(level, (low, high), rows),
-            "coverage": _figure(
-                coverage(paid, served.low, served.high), share_interval(held, rows, params.level), rows
-            ),
-        }
+        found |= _measured(paid, served.price, served.low, served.high, params.level)
+        found["level"] = _figure(level, (low, high), len(paid))
     found["estimated_error"] = _estimated(view)
     return found
+
+
+def _measured(paid: Floats, price: Floats, low: Floats, high: Floats, level: float) -> dict[str, Figure]:
+    """Return error, bias and coverage, each with its interval, of prices whose outcomes are known."""
+    rows, ratio = len(paid), price / paid
+    least, _, most = mean_interval(ratio - 1, level)
+    held = int(np.sum((low <= paid) & (paid <= high)))
+    return {
+        "error": _figure(mdape(paid, price), rank_interval(np.abs(ratio - 1), level), rows),
+        "bias": _figure(bias(paid, price), (least, most), rows),
+        "coverage": _figure(coverage(paid, low, high), share_interval(held, rows, level), rows),
+    }
 
 
 def _estimated(view: View) -> Figure:
@@ -109,70 +112,48 @@ def _course(view: View) -> dict[str, Any]:
 
 def _slices(views: Sequence[View], slices: Mapping[str, Cut], background: Background | None) -> list[dict[str, Any]]:
     """Return error, bias and coverage of each group of the outcomes of all windows that has enough of them."""
-    params = views[-1].params
-    paid = np.concatenate([view.paid for view in views])
-    columns = {
-        name: np.concatenate([view.outcomes.columns[name] for view in views]) for name in views[-1].outcomes.columns
-    }
-    price, low, high = (
-        np.concatenate([getattr(view.outcomes, name) for view in views]) for name in ("price", "low", "high")
-    )
+    params, (served, paid) = views[-1].params, pooled(views)
     found: list[dict[str, Any]] = []
     for name, cut in slices.items() if len(paid) else ():
         if isinstance(cut, ResoldSlice):  # a request does not say which house it is
             continue
         try:
-            groups = np.array(group_names(cut, columns, background))
+            groups = np.array(group_names(cut, served.columns, background))
         except ValueError:
             continue
         for group in sorted(set(groups.tolist()), key=numeric_first):
             chosen = groups == group
             if chosen.sum() >= params.rows_min:
-                found.append(
-                    {"slice": name, "group": group, "rows": int(chosen.sum())}
-                    | _sliced(paid[chosen], price[chosen], low[chosen], high[chosen], params.level)
-                )
+                prices = (served.price[chosen], served.low[chosen], served.high[chosen])
+                measured = _measured(paid[chosen], *prices, params.level)
+                found.append({"slice": name, "group": group, "rows": int(chosen.sum())} | _flat(measured))
     return found
 
 
-def _sliced(paid: Floats, price: Floats, low: Floats, high: Floats, level: float) -> dict[str, float | None]:
-    ends = rank_interval(np.abs(price / paid - 1), level)
-    ratio = price / paid
-    reach = float(stats.t.ppf((1 + level) / 2, len(ratio) - 1) * ratio.std(ddof=1) / np.sqrt(len(ratio)))
-    held = share_interval(int(np.sum((low <= paid) & (paid <= high))), len(paid), level)
-    return {
-        "error": rounded(mdape(paid, price)),
-        "low": ends[0],
-        "high": ends[1],
-        "bias": rounded(bias(paid, price)),
-        "bias_low": rounded(bias(paid, price) - reach),
-        "bias_high": rounded(bias(paid, price) + reach),
-        "coverage": rounded(coverage(paid, low, high)),
-        "coverage_low": held[0],
-        "coverage_high": held[1],
-    }
+def _flat(measured: Mapping[str, Figure]) -> Figure:
+    """Return the figures of a slice under keys of their own; the ends of the error are `low` and `high`."""
+    error, others = measured["error"], {name: one for name, one in measured.items() if name != "error"}
+    flat = {"error": error["value"], "low": error["low"], "high": error["high"]}
+    for name, one in others.items():
+        flat |= {name: one["value"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
+    return flat
 
 
 def _shadow(views: Sequence[View]) -> dict[str, Any] | None:
     """Return how the shadow's prices compare with those that were served, on the outcomes of all windows; None without a shadow."""
-    versions = np.concatenate([view.outcomes.shadow_versions for view in views])
-    if not (names := sorted(set(versions.tolist()) - {""})):
+    served, paid = pooled(views)
+    if not (names := sorted(set(served.shadow_versions.tolist()) - {""})):
         return None
-    chosen = versions == names[-1]
-    paid = np.concatenate([view.paid for view in views])[chosen]
-    price = np.concatenate([view.outcomes.price for view in views])[chosen]
-    shadow = np.concatenate([view.outcomes.shadow["price"] for view in views])[chosen]
+    chosen = served.shadow_versions == names[-1]
+    paid, price, shadow = paid[chosen], served.price[chosen], served.shadow["price"][chosen]
     told = {"model_version": names[-1], "rows": len(paid), "error": rounded(mdape(paid, shadow)), "served_error": rounded(mdape(paid, price)),
             "bias": rounded(bias(paid, shadow)), "served_bias": rounded(bias(paid, price))}  # fmt: skip
     if len(paid) < views[-1].params.rows_min:
         return told | {"difference": _none(len(paid))}
     # Paired, in the log: what makes a sale hard for both falls out.
     apart = np.abs(np.log(shadow / paid)) - np.abs(np.log(price / paid))
-    reach = float(
-        stats.t.ppf((1 + views[-1].params.level) / 2, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
-    )
-    middle = float(apart.mean())
-    return told | {"difference": _figure(middle, (middle - reach, middle + reach), len(apart))}
+    low, middle, high = mean_interval(apart, views[-1].params.level)
+    return told | {"difference": _figure(middle, (low, high), len(apart))}
 
 
 def _figure(value: float, ends: tuple[float, float], rows: int) -> Figure:

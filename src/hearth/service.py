@@ -19,6 +19,7 @@ from hearth.errors import Refusal
 from hearth.front import App, Desk, Front
 from hearth.impatience import be_impatient
 from hearth.journal import LOG_DIR, Journal
+from hearth.log_lines import OUTCOMES
 from hearth.openapi import described
 from hearth.prediction_log import PredictionLog
 from hearth.release import MANIFEST, open_release
@@ -185,7 +186,7 @@ def _token() -> str | None:
 def _outcomes() -> Journal | None:
     """Return where outcomes are kept, if the one who starts the service says so; the bento's own folder is no place."""
     folder = os.environ.get(LOG_DIR)
-    return Journal(Path(folder), "outcomes") if folder else None
+    return Journal(Path(folder), OUTCOMES) if folder else None
 
 
 def _log(answers: Answers) -> PredictionLog | None:

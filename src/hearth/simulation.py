@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hearth.checks import level_interval
+from hearth.on_outcomes import level_interval
 from hearth.scoring import Floats, bias, coverage, mdape
 from hearth.strict import Strict
 

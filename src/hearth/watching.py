@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hearth.bento import MODULES
 from hearth.clock import now
+from hearth.comparing import frame
 from hearth.cuts import Background
 from hearth.errors import Refusal
 from hearth.features import FeatureParams
 from hearth.journal import Entries
+from hearth.log_lines import OUTCOMES
 from hearth.logbook import Step, read
 from hearth.monitoring import document
 from hearth.outcomes import gathered, joined
-from hearth.parquet import columns_of, to_frame
+from hearth.parquet import columns_of
 from hearth.paths import METRICS, MODEL, PARAMS, PREDICTIONS, PROFILE, TRAIN
 from hearth.pricing import fit, inputs
 from hearth.profile import Profile
@@ -32,8 +32,6 @@ from hearth.slices import EvaluateParams
 from hearth.storage import parsed_json, parsed_yaml
 from hearth.strict import parse
 from hearth.windows import AHEAD, MonitorParams, Promise, View, grid_end, windows
-
-OUTCOMES = "outcomes"
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def watched(source: Revision, cadence_days: int, since: np.datetime64 | None = N
     profile = parse(
         Profile, parsed_json(source.read(PROFILE), f"{PROFILE} of {source.name}"), f"{PROFILE} of {source.name}"
     )
-    tested = _columns(source, PREDICTIONS)
+    tested = columns_of(frame(source, PREDICTIONS))
     metrics = parsed_json(source.read(METRICS), f"{METRICS} of {source.name}")
     width = float(np.median(np.log(tested["high"] / tested["low"]) / 2))
     vouched = (release.facts.horizon - release.facts.as_of).days + 1
@@ -67,7 +65,7 @@ def watched(source: Revision, cadence_days: int, since: np.datetime64 | None = N
     params = parsed_yaml(source.read(PARAMS), f"{PARAMS} of {source.name}")
     evaluate = parse(EvaluateParams, params.get("evaluate"), f"{PARAMS} of {source.name}: evaluate")
     recipe = parse(FeatureParams, params.get("features"), f"{PARAMS} of {source.name}: features")
-    background = Background(_columns(source, TRAIN), release.contract, recipe, evaluate.baseline.area)
+    background = Background(columns_of(frame(source, TRAIN)), release.contract, recipe, evaluate.baseline.area)
     return Watched(promise, evaluate, background)
 
 
@@ -80,15 +78,6 @@ def _by_own_code(source: Revision) -> Callable[[Columns], NDArray[np.float32]] |
     if all(own.get(name) == here.get(name) for name in names):
         return None
     return partial(inputs, fit(source, MODEL))
-
-
-def _columns(source: Revision, path: Path) -> Columns:
-    try:
-        return columns_of(to_frame(pq.read_table(pa.BufferReader(source.read(path)))))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise Refusal(
-            f"{path} of {source.name} is not a whole parquet file ({error}); `dvc checkout` brings back the last good one."
-        ) from None
 
 
 def look(

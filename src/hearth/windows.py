@@ -4,7 +4,7 @@ Windows lie on a grid that begins on a Sunday, so that a run on any day sees the
 hour. What has begun since the last of them is the present: facts are looked for in it too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from hearth.logged import Logged, Reading
+from hearth.logged import Logged, Reading, together
 from hearth.outcomes import Joined, Times
 from hearth.profile import Profile
 from hearth.release import Release
@@ -108,6 +108,11 @@ class View:
     def paid(self) -> Floats:
         """Return what was paid for the houses of `outcomes`."""
         return self.window.paid[self.own]
+
+
+def pooled(views: Sequence[View]) -> tuple[Logged, Floats]:
+    """Return the served model's predictions that outcomes were heard of in any of some windows, and what was paid (n_rows,)."""
+    return together([view.outcomes for view in views]), np.concatenate([view.paid for view in views])
 
 
 def grid_end(until: np.datetime64, days: int) -> "np.datetime64[datetime]":

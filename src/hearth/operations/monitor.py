@@ -176,15 +176,7 @@ def told(found: dict[str, Any]) -> list[str]:
     wide = max(map(len, found["checks"]))
     for name, check in found["checks"].items():
         marks = "".join({True: "x", False: ".", None: "-"}[bad] for bad in check["windows"])
-        word = (
-            "ALARM"
-            if check["alarm"]
-            else "bad"
-            if check["windows"][-1]
-            else "ok"
-            if check["windows"][-1] is False
-            else ""
-        )
+        word = "ALARM" if check["alarm"] else {True: "bad", False: "ok", None: ""}[check["windows"][-1]]
         lines.append(f"  {name.ljust(wide)}  {marks}  {word:5}  {check['said']}")
     lines.append(f"an alarm is due: {', '.join(found['alarms'])}" if found["alarm"] else "no alarm is due")
     if found["advice"]["action"] != "none":

@@ -22,7 +22,7 @@ from hearth.cuts import Background, ResoldSlice, fault, group_names
 from hearth.errors import WrongUseError
 from hearth.features import FeatureParams
 from hearth.journal import LOG_DIR, Entries
-from hearth.log_lines import OUTCOMES, PREDICTIONS
+from hearth.log_lines import OUTCOMES
 from hearth.logged import Logged, Reading
 from hearth.operations import a_day, absolute
 from hearth.outcomes import gathered, joined
@@ -111,7 +111,7 @@ def _read(folder: Path, first: datetime.date, last: datetime.date, contract: Con
     with progress(max(1, logbook.size(folder)), unit="B", lines=LINES) as step:
         reading = logbook.read(folder, since, until, contract, day_of(model.as_of), step=step)
     if not len(reading.predictions):
-        days = sorted({file.name.removeprefix(f"{PREDICTIONS}-")[:10] for file in logbook.files(folder)})
+        days = sorted({logbook.day_of(file) for file in logbook.files(folder)})
         has = f"it has {days[0]} to {days[-1]}" if days else "it has no predictions at all"
         raise WrongUseError(
             f"the log in {folder} holds no prediction from {first} to {last}; {has}. Give other days, or --log FOLDER."
