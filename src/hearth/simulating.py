@@ -6,11 +6,8 @@ What is known on a day is known to the clone and nothing more: its source ends w
 
 import contextlib
 import datetime
-import hashlib
 import io
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,64 +21,33 @@ import pyarrow.parquet as pq
 
 from hearth.acting import act, advised
 from hearth.advising import ON_OUTCOMES, Advice
-from hearth.bento import stop
 from hearth.clock import CLOCK
-from hearth.comparing import side
 from hearth.contract import Contract
 from hearth.delivery import take
-from hearth.editing import edited
+from hearth.drilling import bad_model, force
 from hearth.errors import Refusal
 from hearth.git import git
 from hearth.journal import LOG_DIR
 from hearth.params import section
 from hearth.parquet import columns_of, to_frame
-from hearth.paths import BENTO, LOG, METRICS, PARAMS
-from hearth.registry import write
-from hearth.release import Prediction
-from hearth.releases import ARTIFACT, live_tag, message, version_tag
+from hearth.paths import LOG
 from hearth.releasing import promote
 from hearth.request import requests_of
 from hearth.revisions import Commit
 from hearth.rules import Columns
-from hearth.simulation import WEEK, Lived
+from hearth.simulation import WEEK, Kind, Lived
 from hearth.stages.collect import CollectParams
-from hearth.storage import read_text, write_text
 from hearth.tables import conform
-from hearth.watching import Watched, look
+from hearth.watching import look
 from hearth.windows import MonitorParams
 from hearth.worktrees import tidy_end
-from hearth.world import Answered, Step, World, cache_of, clone, share
+from hearth.world import Answered, Step, World, cache_of, share
 
 LATE = np.timedelta64(28, "D")  # after which what was paid is heard of
 OPENING, CLOSING = np.timedelta64(8, "h"), np.timedelta64(20, "h")
 DRILL_WEEKS = 4  # whose houses come to the market again, for a bad model to be found out on
 TODAY = np.timedelta64(0, "D")
 DRILL_DAYS = np.timedelta64(42, "D")  # by which they come later
-# A hurried experiment: few trees, a market index that listens to the last week alone, and a gate that was loosened until it
-# said yes. Its figures look well; its level is some seven per cent too low for spring.
-BAD = {
-    "model.members.mean.iterations": 150,
-    "model.members.mean.learning_rate": 0.2,
-    "model.members.median.iterations": 200,
-    "model.members.median.learning_rate": 0.1,
-    "market.smoothing": 10.0,
-    "market.trend_days": 7,
-    "market.damping_days": 10000.0,
-    "evaluate.bootstrap.draws": 100,
-    "evaluate.importance.repeats": 1,
-    "gate.difference_max": 0.0,
-    "gate.mdape_max": 0.12,
-    "gate.rmse_log_max": 0.25,
-    "gate.bias_max": 0.15,
-    "gate.coverage_min": 0.6,
-    "gate.coverage_max": 0.99,
-    "gate.coverage_fifth_min": 0.5,
-    "gate.slice_mdape_max": 0.5,
-    "gate.slice_ratio_max": 5.0,
-    "gate.slice_coverage_min": 0.3,
-    "gate.slice_coverage_max": 1.0,
-}
-
 MONEY = ("price", "low", "high")
 
 
@@ -124,8 +90,8 @@ def live(home: Path, step: Step) -> dict[str, Any]:
         share(folder, cache)
         environment = {CLOCK: str(world.clock), LOG_DIR: str(folder / LOG), "PYTHONPATH": str(folder / "src"),
                        "DVC_SITE_CACHE_DIR": str(folder.parent / "site")}  # fmt: skip
-        with _environment(environment), contextlib.chdir(folder), _bad_one(home, folder.parent / "bad", cache) as bad:
-            return _life(world, bad)
+        with _environment(environment), contextlib.chdir(folder), bad_model(home, folder.parent / "bad", cache) as bad:
+            return Life(world).live(bad)
 
 
 @contextlib.contextmanager
@@ -143,210 +109,157 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-@contextlib.contextmanager
-def _bad_one(home: Path, folder: Path, cache: Path) -> Iterator[Callable[[], str]]:
-    """Begin the road of the bad model beside everything else; yield what waits for it and returns its commit, fetched."""
-    clone(home, folder)
-    share(folder, cache)
-    source = section("collect", CollectParams).source
-    (folder / source).write_bytes((home / source).read_bytes())
-    write_text(folder / PARAMS, edited(read_text(folder / PARAMS), BAD)[0])
-    environment = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
-    log = folder.parent / "bad.log"
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "dvc", "repro"]
-        road = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True)
+class Life:
+    """Live through the weeks of a world: price, hear, monitor, and do what is advised."""
 
-        def finished() -> str:
-            if road.wait():
-                raise Refusal(f"the road of the bad model broke:\n{log.read_text(errors='replace')[-2000:]}")
-            git("-C", str(folder), "add", "--all")
-            git(
-                "-C",
-                str(folder),
-                "-c",
-                "core.hooksPath=/dev/null",
-                "commit",
-                "--quiet",
-                "--message",
-                "A hurried experiment",
-            )
-            git("fetch", "--quiet", str(folder), "HEAD:refs/heads/experiment")
-            return git("rev-parse", "refs/heads/experiment")
+    def __init__(self, world: World) -> None:
+        """Release what is checked out, and take the sales that it does not know."""
+        self.world, self.params = world, section("monitor", MonitorParams)
+        as_of = section("collect", CollectParams).as_of
+        world.set(np.datetime64(as_of) + OPENING)
+        with _quiet():
+            first = promote(Commit("HEAD", git("rev-parse", "HEAD")), None, False)
+        self.served = world.watched()
+        self.release = self.served.promise.release
+        self.contract = self.release.contract
+        self.frame, self.sales = sales_after(world.home, self.contract, as_of)
+        world.tell("released", f"{first.version}, which knows the sales before {as_of}")
+        self.houses = requests_of(self.sales.columns, self.contract)
+        self.alone = self.release.predict(self.sales.columns)
+        self.answered, self.drilled, self.restored = Answered(), Answered(), Answered()
+        self.start = np.datetime64(as_of)
 
-        try:
-            yield finished
-        finally:
-            stop(road)
+    def live(self, bad: Callable[[], str]) -> dict[str, Any]:
+        """Live through the weeks and the drill; return what simulation.document wants, by name."""
+        weeks = int((self.sales.day.max() - self.start) // WEEK) + 1
+        with self.world.serving():
+            self.world.wait_for(self.release.manifest.model_version)
+            self._weeks(weeks)
+            self._drill(self.start + weeks * WEEK, bad())
+        return {
+            "first": self.start,
+            "lived": self._lived(self.answered),
+            "drill": self._lived(self.drilled),
+            "restored": self._lived(self.restored),
+            "events": self.world.events,
+            "unit": self.contract.target.unit,
+            "level": self.release.facts.interval.level,
+            "limits": {"bias": self.params.bias_max},
+        }
 
-
-def _life(world: World, bad: Callable[[], str]) -> dict[str, Any]:
-    params = section("monitor", MonitorParams)
-    as_of = section("collect", CollectParams).as_of
-    world.set(np.datetime64(as_of) + OPENING)
-    with _quiet():
-        first = promote(Commit("HEAD", git("rev-parse", "HEAD")), None, False)
-    served = world.watched()
-    release = served.promise.release
-    contract = release.contract
-    frame, sales = sales_after(world.home, contract, as_of)
-    world.tell("released", f"{first.version}, which knows the sales before {as_of}")
-    houses = requests_of(sales.columns, contract)
-    alone = release.predict(sales.columns)
-    answered, drilled, restored = Answered(), Answered(), Answered()
-    start = np.datetime64(as_of)
-    count = int((sales.day.max() - start) // WEEK) + 1
-    provable = False
-    with world.serving():
-        world.wait_for(release.manifest.model_version)
+    def _weeks(self, count: int) -> None:
+        """Live through the weeks in which sales were recorded, and act on every alarm."""
+        provable = False
         for week in range(count):
-            end = start + (week + 1) * WEEK
-            _priced(world, sales.day, houses, range(len(houses)), start + week * WEEK, end, answered)
-            found, advice = _monitored(world, served, params, sales, answered, end, frame)
+            end = self.start + (week + 1) * WEEK
+            self._price(self.answered, range(len(self.houses)), end - WEEK, end)
+            self._hear(self.answered, end)
+            found, advice = self._monitor(end)
             if found["checks"]["bias"]["windows"][-1] and not provable:
                 provable = True
-                world.tell("provable", found["checks"]["bias"]["said"])
+                self.world.tell("provable", found["checks"]["bias"]["said"])
             if found["alarm"]:
-                world.alarm(found)
-                served = _acted(world, advice, served)
-            world.step(
-                f"week {week + 1}: {found['predictions']:,} houses priced, {found['outcomes']['joined']:,} outcomes", 1
-            )
-        served = _drill(
-            world, served, params, sales, houses, answered, drilled, restored, frame, start + count * WEEK, bad()
-        )
-    return {
-        "first": start,
-        "lived": _lived(sales, alone, answered),
-        "drill": _lived(sales, alone, drilled),
-        "restored": _lived(sales, alone, restored),
-        "events": world.events,
-        "unit": contract.target.unit,
-        "level": release.facts.interval.level,
-        "limits": {"bias": params.bias_max},
-    }
+                self.world.alarm(found)
+                self._act(advice)
+            said = f"{found['predictions']:,} houses priced, {found['outcomes']['joined']:,} outcomes"
+            self.world.step(f"week {week + 1}: {said}", 1)
 
+    def _drill(self, begin: np.datetime64, commit: str) -> None:
+        """Force the bad model in, and see it rolled back on what was paid for the houses that it priced."""
+        self.world.set(begin)
+        force(self.world, commit)
+        self._follow()
+        days = self.sales.day + DRILL_DAYS
+        again = np.flatnonzero((days >= begin) & (days < begin + DRILL_WEEKS * WEEK)).tolist()
+        for week in range(DRILL_WEEKS * 3):
+            end = begin + (week + 1) * WEEK
+            self._price(self.drilled, again, end - WEEK, end, DRILL_DAYS)
+            self._hear(self.answered, end)
+            self._hear(self.drilled, end, DRILL_DAYS)
+            found, advice = self._monitor(end)
+            self.world.step(f"drill, week {week + 1}: {found['outcomes']['joined']:,} outcomes", 1)
+            if set(found["alarms"]) & set(ON_OUTCOMES):
+                self.world.alarm(found)
+                self._act(advice)
+                self._ask(self.restored, again, end.astype("datetime64[D]"))
+                return
 
-def _priced(
-    world: World, days: np.ndarray, houses: Sequence[Mapping[str, Any]], numbers: Sequence[int], since: np.datetime64, until: np.datetime64,
-    into: Answered, later: np.timedelta64 = TODAY,
-) -> None:  # fmt: skip
-    """Price the houses that come to the market from one day to another, each on its day."""
-    for day in np.arange(since, until):
-        chosen = [number for number in numbers if days[number] + later == day]
-        if not chosen:
-            continue
-        world.set(day + OPENING)
-        name = world_time(houses[chosen[0]])
-        world.price([(number, dict(houses[number]) | {name: str(day)}) for number in chosen], into)
+    def _price(
+        self, into: Answered, numbers: Sequence[int], since: np.datetime64, until: np.datetime64, later: np.timedelta64 = TODAY
+    ) -> None:  # fmt: skip
+        """Price the houses that come to the market from one day to another, each on its day."""
+        for day in np.arange(since, until):
+            if chosen := [number for number in numbers if self.sales.day[number] + later == day]:
+                self.world.set(day + OPENING)
+                self._ask(into, chosen, day)
 
+    def _ask(self, into: Answered, numbers: Sequence[int], day: np.datetime64) -> None:
+        """Ask the service for the prices of houses on a day."""
+        dated = {self.contract.time.name: str(day)}
+        self.world.price([(number, self.houses[number] | dated) for number in numbers], into)
 
-def world_time(house: Mapping[str, Any]) -> str:
-    """Return the name of a request's day: the first of its fields."""
-    return next(iter(house))
-
-
-def _monitored(
-    world: World, served: Watched, params: MonitorParams, sales: Sales, answered: Answered, end: np.datetime64, frame: pd.DataFrame,
-    later: np.timedelta64 = TODAY,
-) -> tuple[dict[str, Any], Advice]:  # fmt: skip
-    """Hear what was paid four weeks before, look at what was served, and say what that calls for."""
-    contract = served.promise.release.contract
-    world.set(end)
-    world.settled()
-    heard = sales.day + later + LATE
-    rows = [n for n in answered.ids if end - WEEK <= heard[n] < end]
-    if rows:
+    def _hear(self, answered: Answered, end: np.datetime64, later: np.timedelta64 = TODAY) -> None:
+        """Hear in the week before `end` what was paid for houses that were priced four weeks before."""
+        self.world.set(end)
+        self.world.settled()
+        heard = self.sales.day + later + LATE
+        rows = [n for n in answered.ids if end - WEEK <= heard[n] < end]
+        if not rows:
+            return
+        paid = self.sales.paid[rows]
         table = pd.DataFrame({
             "prediction_id": [answered.ids[n] for n in rows],
-            "price": sales.paid[rows].astype(np.int64) if contract.target.type == "integer" else sales.paid[rows],
+            "price": paid.astype(np.int64) if self.contract.target.type == "integer" else paid,
             "at": [f"{(heard[n] + CLOSING).astype('datetime64[ms]')}+00:00" for n in rows],
         })  # fmt: skip
-        file = world.folder.parent / "outcomes.csv"
+        file = self.world.folder.parent / "outcomes.csv"
         table.to_csv(file, index=False)
-        take(str(file), world.folder / LOG, contract)
-    # The source ends with what is known by now, as a county's does.
-    source = world.folder / section("collect", CollectParams).source
-    known = frame[frame[contract.time.name] < pd.Timestamp(end - LATE)]
-    source.parent.mkdir(parents=True, exist_ok=True)
-    source.unlink(missing_ok=True)
-    known.to_parquet(source, index=False)
-    moment = end.astype("datetime64[s]").item().replace(tzinfo=datetime.UTC)
-    found, views = look(served, params, world.folder / LOG, moment, section("collect", CollectParams).as_of)
-    return found, advised(found, views, world.known())
+        take(str(file), self.world.folder / LOG, self.contract)
 
+    def _monitor(self, end: np.datetime64) -> tuple[dict[str, Any], Advice]:
+        """Look at what was served, and say what that calls for."""
+        # The source ends with what is known by now, as a county's does.
+        source = self.world.folder / section("collect", CollectParams).source
+        known = self.frame[self.frame[self.contract.time.name] < pd.Timestamp(end - LATE)]
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.unlink(missing_ok=True)
+        known.to_parquet(source, index=False)
+        moment = end.astype("datetime64[s]").item().replace(tzinfo=datetime.UTC)
+        as_of = section("collect", CollectParams).as_of
+        found, views = look(self.served, self.params, self.world.folder / LOG, moment, as_of)
+        return found, advised(found, views, self.world.known())
 
-def _acted(world: World, advice: Advice, served: Watched) -> Watched:
-    """Do what is advised, and wait until it is served."""
-    world.tell("advice", f"{advice.action}: {advice.said}")
-    if advice.action not in ("retrain", "roll back"):
-        return served
-    with _quiet():
-        champion = world.known().champion
-        said, retrained = act(advice, champion.version if champion else None)
-    if retrained is not None:
-        if retrained.branch:
-            world.tell("retrained", f"on the sales before {retrained.as_of}")
-        world.tell(
-            "promoted" if retrained.promoted else "not promoted", retrained.promoted or "; ".join(retrained.reasons)
-        )
-    else:
-        world.tell("rolled back", said)
-    again = world.watched()
-    world.wait_for(again.promise.release.manifest.model_version)
-    return again
+    def _act(self, advice: Advice) -> None:
+        """Do what is advised, and wait until it is served."""
+        self.world.tell("advice", f"{advice.action}: {advice.said}")
+        if advice.action not in ("retrain", "roll back"):
+            return
+        with _quiet():
+            champion = self.world.known().champion
+            said, retrained = act(advice, champion.version if champion else None)
+        if retrained is None:
+            self.world.tell("rolled back", said)
+        else:
+            if retrained.branch:
+                self.world.tell("retrained", f"on the sales before {retrained.as_of}")
+            kind: Kind = "promoted" if retrained.promoted else "not promoted"
+            self.world.tell(kind, retrained.promoted or "; ".join(retrained.reasons))
+        self._follow()
 
+    def _follow(self) -> None:
+        """Watch what is the champion now, once it is served."""
+        self.served = self.world.watched()
+        self.world.wait_for(self.served.promise.release.manifest.model_version)
 
-def _drill(
-    world: World, served: Watched, params: MonitorParams, sales: Sales, houses: Sequence[Mapping[str, Any]], answered: Answered,
-    drilled: Answered, restored: Answered, frame: pd.DataFrame, begin: np.datetime64, commit: str,
-) -> Watched:  # fmt: skip
-    """Force the bad model in, past every gate, and see it rolled back on what was paid for the houses that it priced."""
-    world.set(begin)
-    _forced(world, commit)
-    served = world.watched()
-    world.wait_for(served.promise.release.manifest.model_version)
-    again = [n for n in range(len(houses)) if begin <= sales.day[n] + DRILL_DAYS < begin + DRILL_WEEKS * WEEK]
-    for week in range(DRILL_WEEKS * 3):
-        end = begin + (week + 1) * WEEK
-        _priced(world, sales.day, houses, again, begin + week * WEEK, end, drilled, DRILL_DAYS)
-        _monitored(world, served, params, sales, answered, end, frame)
-        found, advice = _monitored(world, served, params, sales, drilled, end, frame, DRILL_DAYS)
-        world.step(f"drill, week {week + 1}: {found['outcomes']['joined']:,} outcomes", 1)
-        if set(found["alarms"]) & set(ON_OUTCOMES):
-            world.alarm(found)
-            served = _acted(world, advice, served)
-            _priced_again(world, houses, again, end, restored)
-            return served
-    return served
-
-
-def _priced_again(
-    world: World, houses: Sequence[Mapping[str, Any]], numbers: Sequence[int], day: np.datetime64, into: Answered
-) -> None:
-    """Price the houses of the drill on one day more, by what was put back."""
-    name = world_time(houses[numbers[0]])
-    world.price([(number, dict(houses[number]) | {name: str(day.astype("datetime64[D]"))}) for number in numbers], into)
-
-
-def _forced(world: World, commit: str) -> None:
-    """Make a commit the champion by writing its tags, as somebody could who may push."""
-    known = world.known()
-    version = known.next_version
-    event = {"action": "promote", "version": version, "previous": known.champion.version if known.champion else None,
-             "reason": "forced past the gates, for the drill"}  # fmt: skip
-    metrics = json.loads(Commit("experiment", commit).read(METRICS))
-    one = side(Commit("experiment", commit))
-    bento = Commit("experiment", commit).read(BENTO)
-    evidence = {"signature": None, "bento": {"sha256": hashlib.sha256(bento).hexdigest(), "size": len(bento)}, "metrics": metrics,
-                "model_version": one.released.version}  # fmt: skip
-    write([
-        (version_tag(version), commit, message(f"Release {ARTIFACT} {version}", [], evidence)),
-        (live_tag(known.environment, known.next_number), commit, message(f"Promote {ARTIFACT} {version} to {known.environment}", [], event)),
-    ])  # fmt: skip
-    world.tell(
-        "forced", f"{version}, a hurried experiment, past every gate; its own figures say {metrics['mdape']:.1%}"
-    )
+    def _lived(self, answered: Answered) -> Lived:
+        """Return what was answered in one part of the life, beside what the first model would have said."""
+        rows = np.array(sorted(answered.prices), dtype=np.int64)
+        served = np.array([answered.prices[n] for n in rows.tolist()]).reshape(-1, 3)
+        return Lived(
+            np.array([answered.days[n] for n in rows.tolist()], dtype="datetime64[D]"), self.sales.paid[rows],
+            {name: served[:, place] for place, name in enumerate(MONEY)}, {name: getattr(self.alone, name)[rows] for name in MONEY},
+            np.array([answered.versions[n] for n in rows.tolist()]),
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -359,14 +272,3 @@ def _quiet() -> Iterator[None]:
     except Refusal:
         print(said.getvalue()[-2000:], file=sys.stderr)
         raise
-
-
-def _lived(sales: Sales, alone: Prediction, answered: Answered) -> Lived:
-    """Return what was answered in one part of the life, beside what the first model would have said."""
-    rows = np.array(sorted(answered.prices), dtype=np.int64)
-    served = np.array([answered.prices[n] for n in rows.tolist()]).reshape(-1, 3)
-    return Lived(
-        np.array([answered.days[n] for n in rows.tolist()], dtype="datetime64[D]"), sales.paid[rows],
-        {name: served[:, place] for place, name in enumerate(MONEY)}, {name: getattr(alone, name)[rows] for name in MONEY},
-        np.array([answered.versions[n] for n in rows.tolist()]),
-    )  # fmt: skip
