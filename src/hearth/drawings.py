@@ -169,29 +169,33 @@ def steps(
 
 
 def along(
-    values: Sequence[float], ends: Sequence[tuple[float, float]], names: Sequence[str], axis: str, reference: tuple[float, str],
-    written: Callable[[float], str], label: str,
+    values: Sequence[float | None], ends: Sequence[tuple[float, float]], names: Sequence[str], axis: str,
+    reference: tuple[float, str] | None, written: Callable[[float], str], label: str,
 ) -> str:  # fmt: skip
-    """Draw many values in order, each with its interval and its words above it, against a line of reference; `axis` says what the names are."""
-    reach = [*values, *(end for pair in ends for end in pair), reference[0]]
-    pad, left = (
-        0.16 * (max(reach) - min(reach) or 1.0),
-        92.0,
-    )  # the words for the line and the axis stand left of the values
+    """Draw many values in order, each with its interval and its words above it, against a line of reference, if there is one.
+
+    `axis` says what the names are. A value that is None leaves its place empty, and its ends have no say; one at least is known.
+    """
+    known = [(value, pair) for value, pair in zip(values, ends, strict=True) if value is not None]
+    reach = [end for value, pair in known for end in (value, *pair)] + ([reference[0]] if reference else [])
+    pad, left = 0.16 * (max(reach) - min(reach) or 1.0), 92.0  # where the words for the line and the axis stand
     up = Scale(min(reach) - pad, max(reach) + pad, 180, 4)
-    step, line = (WIDTH - left) / len(values), up(reference[0])
-    parts = [
-        f'<line class="faint-line" {at(x1=0, x2=WIDTH, y1=line, y2=line)}/>',
-        text(reference[1], 0, line - 6, "start", "small"),
-        text(axis, 0, 198, "start", "small"),
-    ]
+    step, line = (WIDTH - left) / len(values), up(reference[0]) if reference else math.inf
+    parts = [text(axis, 0, 198, "start", "small")]
+    if reference:
+        parts += [
+            f'<line class="faint-line" {at(x1=0, x2=WIDTH, y1=line, y2=line)}/>',
+            text(reference[1], 0, line - 6, "start", "small"),
+        ]
     for place, (value, (low, high), name) in enumerate(zip(values, ends, names, strict=True)):
         middle = left + (place + 0.5) * step
+        parts.append(text(name, middle, 198, "middle"))
+        if value is None:
+            continue
         above, below = up(high) - 9, up(low) + 19
         parts += [f'<line class="doubt" {at(x1=middle, x2=middle, y1=up(low), y2=up(high))}/>',
                   f'<circle class="tint" {at(cx=middle, cy=up(value), r=5)}/>',
-                  text(written(value), middle, below if abs(above - 4 - line) < 10 else above, "middle", "small"),
-                  text(name, middle, 198, "middle")]  # fmt: skip
+                  text(written(value), middle, below if abs(above - 4 - line) < 10 else above, "middle", "small")]  # fmt: skip
     return svg(206, label, parts)
 
 

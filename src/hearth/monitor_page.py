@@ -1,9 +1,9 @@
 """Tell the monitor's document as a page: what is wrong, since when, and how the weeks went."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hearth.drawings import WIDTH, Scale, at, svg, text
+from hearth.drawings import WIDTH, Scale, along, at, svg, text
 from hearth.measures import minus
 from hearth.templating import filled
 
@@ -25,7 +25,6 @@ NAMES = {
 }
 SAID = {True: ("bad", "bad"), False: ("fine", "fine"), None: ("open", "too little to tell")}
 SLICES_SHOWN = 12
-MARGIN = 48.0  # in which the dashed line says its value
 
 
 def page(found: Mapping[str, Any], templates: Mapping[str, str]) -> str:
@@ -63,57 +62,28 @@ def _check(name: str, one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _courses(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    days = [one["from"][5:] for one in found["course"]]
-    promised = {
-        "error": found["checks"]["error"]["limit"],
-        "level": 0.0,
-        "coverage": found["checks"]["coverage"]["limit"],
-    }
-    told = {
-        "error": ("Median error", "median error on the outcomes that were heard of in each window; dashed, what is allowed"),
-        "level": ("Level", "geometric mean of predicted / actual − 1: by how much the prices lie beside what was paid"),
-        "coverage": ("Coverage", "share of what was paid that lay inside its interval; dashed, what was promised"),
-        "estimated_error": ("Expected error", "median error that the width of the intervals lets expect, before any outcome is known"),
-    }  # fmt: skip
+    course, checks = found["course"], found["checks"]
+    days = [one["from"][5:] for one in course]
+    allowed, promised = checks["error"]["limit"], checks["coverage"]["limit"]
+    told: Sequence[tuple[str, str, tuple[float, str] | None, str]] = [
+        ("error", "Median error", allowed and (allowed, f"allowed: {_share(allowed)}"),
+         "Median error on the outcomes that were heard of in each window."),
+        ("level", "Level", (0.0, "what was paid"),
+         "Geometric mean of predicted / actual − 1: by how much the prices lie beside what was paid."),
+        ("coverage", "Coverage", promised and (promised, f"promised: {_share(promised)}"),
+         "Share of what was paid that lay inside its interval."),
+        ("estimated_error", "Expected error", None,
+         "Median error that the width of the intervals lets expect, before any outcome is known."),
+    ]  # fmt: skip
     drawn = []
-    for name, (heading, caption) in told.items():
-        if drawing := weeks(
-            [one[name] for one in found["course"]],
-            days,
-            promised.get(name),
-            _signed if name == "level" else _share,
-            f"{heading} by window: {caption}",
-        ):
-            drawn.append({"heading": heading, "drawing": drawing, "caption": caption[0].upper() + caption[1:] + "."})
+    for name, heading, reference, caption in told:
+        figures = [one[name] for one in course]
+        if any(one["value"] is not None for one in figures):
+            written = _signed if name == "level" else _share
+            values, ends = [one["value"] for one in figures], [(one["low"], one["high"]) for one in figures]
+            drawing = along(values, ends, days, "window from", reference, written, f"{heading} by window. {caption}")
+            drawn.append({"heading": heading, "drawing": drawing, "caption": caption})
     return drawn
-
-
-def weeks(
-    figures: Sequence[Mapping[str, Any]],
-    names: Sequence[str],
-    line: float | None,
-    written: Callable[[float | None], str],
-    label: str,
-) -> str:
-    """Draw figures with their intervals, one a window, and a dashed line; nothing where no window has a figure."""
-    known = [one for one in figures if one["value"] is not None]
-    if not known:
-        return ""
-    ends = [end for one in known for end in (one["low"], one["high"])] + ([] if line is None else [line])
-    pad = 0.18 * (max(ends) - min(ends) or 0.01)
-    up, step = Scale(min(ends) - pad, max(ends) + pad, 132, 20), (WIDTH - MARGIN) / len(figures)
-    parts = [f'<line class="axis" {at(x1=0, x2=WIDTH, y1=140, y2=140)}/>']
-    if line is not None:
-        parts += [f'<line class="faint-line" {at(x1=0, x2=WIDTH, y1=up(line), y2=up(line))}/>',
-                  text(written(line), WIDTH, up(line) - 4, "end", "small")]  # fmt: skip
-    for place, one in enumerate(figures):
-        middle = (place + 0.5) * step
-        parts.append(text(names[place], middle, 156, "middle", "small"))
-        if one["value"] is not None:
-            parts += [f'<line class="doubt" {at(x1=middle, x2=middle, y1=up(one["low"]), y2=up(one["high"]))}/>',
-                      f'<circle class="mark" {at(cx=middle, cy=up(one["value"]), r=5)}/>',
-                      text(written(one["value"]), middle, up(one["high"]) - 7, "middle", "strong")]  # fmt: skip
-    return svg(162, label, parts)
 
 
 def _drift(features: Mapping[str, Any]) -> dict[str, str] | None:

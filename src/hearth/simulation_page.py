@@ -43,7 +43,7 @@ def page(found: Mapping[str, Any], templates: Mapping[str, str]) -> str:
         wide=level_drawn(found, WIDE), narrow=level_drawn(found, NARROW),
         caption="Level of the prices beside what was paid, week by week (geometric mean of predicted / actual − 1), with its 95 % interval. "
                 f"Within ±{found['limits']['bias']:.1%}, the band, a week is sound.",
-        days=_days_told(found["events"]), courses=_courses(found), table=_table(found),
+        days=_days_told(found["events"]), courses=_courses(found), rows=_table(found),
     )  # fmt: skip
 
 
