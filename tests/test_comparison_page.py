@@ -1,14 +1,13 @@
 """Open a comparison's page in a real browser: it fits a phone and a desk, tells its pictures, escapes names, fetches nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
 from test_comparison_text import BETTER, SAME, WORSE, comparison, part
 from test_page_browser import browser  # noqa: F401 -- the fixture
-from test_report_browser import CONTRASTS, OVERFLOWING, clashes
+from test_report_browser import CONTRASTS, OVERFLOWING, clashes, opened  # noqa: F401 -- the fixture
 
 from hearth.changes import Pair
 from hearth.comparison import Comparison, Week
@@ -37,30 +36,17 @@ def told(found: Comparison) -> str:
 
 
 @pytest.fixture
-def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[[int, str], Any]]:  # noqa: F811
-    file, contexts, complaints, addresses = tmp_path / "comparison.html", [], [], []
-    file.write_text(told(compared()), encoding="utf-8")
-
-    def opening(width: int, scheme: str) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-        contexts.append(context)
-        shown = context.new_page()
-        shown.on("console", lambda said: complaints.append(said.text))
-        shown.on("pageerror", lambda error: complaints.append(str(error)))
-        shown.on("request", lambda request: addresses.append(request.url))
-        shown.goto(file.as_uri())
-        return shown
-
-    yield opening
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert {address for address in addresses if not address.startswith(("file:", "data:,"))} == set()
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "comparison.html"
+    path.write_text(told(compared()), encoding="utf-8")
+    return path
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1200, "dark")])
 def test_the_page_is_readable_on_a_phone_and_at_a_desk(
-    opened: Callable[[int, str], Any], width: int, scheme: str
+    opened: Callable[[int, str], Any],
+    width: int,
+    scheme: str,  # noqa: F811
 ) -> None:
     shown = opened(width, scheme)
     assert shown.evaluate("document.documentElement.scrollWidth") <= width

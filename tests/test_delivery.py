@@ -24,6 +24,18 @@ def table(rows: list[tuple[str, int]] = ROWS) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["prediction_id", "price"])
 
 
+def written(folder: Path, ending: str) -> Path:
+    """Return a file with the rows, in the format of its ending."""
+    file = folder / f"outcomes.{ending}"
+    if ending == "parquet":
+        table().to_parquet(file)
+    elif ending == "jsonl":
+        file.write_text("".join(json.dumps({"prediction_id": name, "price": price}) + "\n" for name, price in ROWS))
+    else:
+        table().to_csv(file, index=False)
+    return file
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "log"
@@ -35,13 +47,7 @@ def kept(log: Path) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet", "jsonl"])
 def test_a_table_of_every_format_is_taken_once(log: Path, tmp_path: Path, ending: str) -> None:
-    file = tmp_path / f"outcomes.{ending}"
-    if ending == "parquet":
-        table().to_parquet(file)
-    elif ending == "jsonl":
-        file.write_text("".join(json.dumps({"prediction_id": name, "price": price}) + "\n" for name, price in ROWS))
-    else:
-        table().to_csv(file, index=False)
+    file = written(tmp_path, ending)
     assert take(str(file), log, contract()) == {"rows": 40, "taken": 40, "repeated": 0, "refused": 0, "forgotten": 0}
     assert kept(log) == ROWS
     assert take(str(file), log, contract()) == {"rows": 40, "taken": 0, "repeated": 40, "refused": 0, "forgotten": 0}
@@ -120,13 +126,7 @@ def test_a_table_in_another_unit_is_refused_as_a_whole(log: Path, tmp_path: Path
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet", "jsonl"])
 def test_a_table_that_was_cut_off_is_refused_as_a_whole(log: Path, tmp_path: Path, ending: str) -> None:
-    file = tmp_path / f"outcomes.{ending}"
-    if ending == "parquet":
-        table().to_parquet(file)
-    elif ending == "jsonl":
-        file.write_text("".join(json.dumps({"prediction_id": name, "price": price}) + "\n" for name, price in ROWS))
-    else:
-        table().to_csv(file, index=False)
+    file = written(tmp_path, ending)
     file.write_bytes(file.read_bytes()[:-3])
     assert "outcomes" in refused(file, log)
 

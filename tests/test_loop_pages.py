@@ -1,15 +1,14 @@
 """Open the pages of the monitor and of the simulation in a real browser: they fit, tell their pictures, and fetch nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
 from test_monitoring import clock, monitored, sound  # noqa: F401 -- the fixture stops the clock
 from test_page_browser import browser  # noqa: F401 -- the fixture
-from test_report_browser import CONTRASTS, OVERFLOWING, clashes
+from test_report_browser import CONTRASTS, OVERFLOWING, clashes, opened  # noqa: F401 -- the fixture
 
 from hearth import monitor_page, simulation_page
 from hearth.advising import Advice
@@ -73,30 +72,8 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def opened(browser: Browser, file: Path) -> Iterator[Callable[..., Any]]:  # noqa: F811
-    contexts, complaints, addresses = [], [], []
-
-    def opening(width: int, scheme: str = "light") -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-        contexts.append(context)
-        shown = context.new_page()
-        shown.on("console", lambda said: complaints.append(said.text))
-        shown.on("pageerror", lambda error: complaints.append(str(error)))
-        shown.on("dialog", lambda dialog: complaints.append(dialog.message))
-        shown.on("request", lambda request: addresses.append(request.url))
-        shown.goto(file.as_uri())
-        return shown
-
-    yield opening
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert {address for address in addresses if not address.startswith(("file:", "data:,"))} == set()
-
-
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_pages_fit_and_tell_their_pictures(opened: Callable[..., Any], width: int) -> None:
+def test_the_pages_fit_and_tell_their_pictures(opened: Callable[..., Any], width: int) -> None:  # noqa: F811
     page = opened(width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(OVERFLOWING) == []
@@ -110,7 +87,7 @@ def test_the_pages_fit_and_tell_their_pictures(opened: Callable[..., Any], width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out_from_its_ground(opened: Callable[..., Any], scheme: str) -> None:
+def test_every_text_stands_out_from_its_ground(opened: Callable[..., Any], scheme: str) -> None:  # noqa: F811
     found = opened(1200, scheme).evaluate(CONTRASTS)
     assert len(found) > 10
     # The numbers of events stand on dots of their own, which are no background of the page's.

@@ -46,7 +46,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(browser: Browser, file: Path) -> Iterator[Callable[..., Any]]:  # noqa: F811
-    """Return what opens the report without a network; at the end nothing may have been complained about or fetched."""
+    """Return what opens a module's `file` without a network; at the end nothing may have been complained about or fetched."""
     contexts, complaints, addresses = [], [], []
 
     def opening(width: int, scheme: str = "light", path: Path = file, media: str = "screen") -> Any:
@@ -56,6 +56,7 @@ def opened(browser: Browser, file: Path) -> Iterator[Callable[..., Any]]:  # noq
         page.emulate_media(media=media, color_scheme=scheme)
         page.on("console", lambda said: complaints.append(f"{said.type}: {said.text}"))
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
         page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
         page.on("request", lambda request: addresses.append(request.url))
         page.goto(path.as_uri())
