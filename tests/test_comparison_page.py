@@ -46,7 +46,7 @@ def file(tmp_path: Path) -> Path:
 def test_the_page_is_readable_on_a_phone_and_at_a_desk(
     opened: Callable[[int, str], Any],
     width: int,
-    scheme: str,  # noqa: F811
+    scheme: str,
 ) -> None:
     shown = opened(width, scheme)
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
