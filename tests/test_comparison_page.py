@@ -44,7 +44,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1200, "dark")])
 def test_the_page_is_readable_on_a_phone_and_at_a_desk(
-    opened: Callable[[int, str], Any],
+    opened: Callable[[int, str], Any],  # noqa: F811
     width: int,
     scheme: str,
 ) -> None:
