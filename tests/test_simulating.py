@@ -233,7 +233,11 @@ def processes_in(scratch: Path) -> list[str]:
 def test_a_process_that_is_left_would_be_found(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], env=dict(os.environ) | {"TMPDIR": str(tmp_path)}) as process:
         try:
-            assert processes_in(tmp_path) == ["sleep 60 "]
+            # A process that has only just begun has an empty environment in /proc for a moment.
+            deadline = time.monotonic() + 10
+            while not (found := processes_in(tmp_path)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert found == ["sleep 60 "]
         finally:
             process.kill()
     assert processes_in(tmp_path) == []
