@@ -4,6 +4,7 @@ import argparse
 
 from hearth.answering import ServiceParams
 from hearth.cards import CardWords
+from hearth.collecting import CollectParams
 from hearth.contract import parse_contract
 from hearth.errors import Refusal
 from hearth.features import FeatureParams, feature_names
@@ -18,7 +19,6 @@ from hearth.profile import ProfileParams
 from hearth.releases import ReleaseParams
 from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams
-from hearth.stages.collect import CollectParams
 from hearth.stages.validate import ValidateParams
 from hearth.staleness import RetrainParams
 from hearth.storage import read_yaml
