@@ -46,7 +46,9 @@ def typed(texts: pa.Table, contract: Contract, where: str, notation: Notation) -
         cells = _stripped(plain[column.name])
         found = _read(cells, column, notation)
         arrays.append(found)
-        for row in np.flatnonzero(pc.and_(pc.is_valid(cells), pc.is_null(found)).to_numpy()).tolist():
+        for row in np.flatnonzero(
+            pc.and_(pc.is_valid(cells), pc.is_null(found)).to_numpy(zero_copy_only=False)
+        ).tolist():
             reason = f"{column.name}: {shown(cells[row].as_py())}, wanted {column.expected}"
             given[row] = f"{given[row]}; {reason}" if given[row] else reason
     names = [column.name for column in contract.columns]

@@ -4,6 +4,7 @@ import datetime
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -51,12 +52,20 @@ class Collection:
     source: Source
     last: Earlier | None
 
-    @property
+    @cached_property
     def since(self) -> datetime.date | None:
-        """Return from which day on the source is asked: the last watermark, where it can be asked so and what it gave is at hand."""
+        """Return from which day on the source is asked: the last watermark, where it can be asked so and what it gave still holds."""
         able = self.params.incremental and self.contract.recorded_at is not None and self.source.since
-        known = self.last if able and self.last is not None and self.last.same_code else None
-        return known.provenance.watermark if known and known.provenance.watermark < self.params.as_of else None
+        if not able or self.last is None or not self.last.same_code:
+            return None
+        known = self.last.provenance
+        if known.watermark >= self.params.as_of:
+            return None
+        counted = self.source.known_before(known.watermark)
+        if counted is not None and counted != known.records:
+            print(f"the records before {known.watermark} were {known.records:,}, are {counted:,}; all is read again")
+            return None
+        return known.watermark
 
     def gather(self, waiting: Waiting) -> Taken:
         """Put the records to the waiting ones; refuse a source that has none, or that is no longer what it was."""
@@ -115,20 +124,14 @@ class Collection:
         """Compare with the last collection: stop where the source is outside, warn where DVC and git keep it anyway."""
         if self.last is None or self.last.provenance.watermark > self.params.as_of:
             return
-        known, exact = self.last.provenance, self.since is None
         if not taken.columns:
-            taken.columns |= known.columns
-        past = taken.past
-        if not exact:
-            counted = self.source.known_before(known.watermark)
-            past = Tally(known.records if counted is None else counted, known.tally.checksum)
-        found = alarms(known, taken.columns, past, exact)
-        if not found:
-            return
+            taken.columns |= self.last.provenance.columns
+        past = taken.past if self.since is None else None
+        found = alarms(self.last.provenance, taken.columns, past)
         said = "; ".join(found)
-        accepting = word(taken.columns, past, exact)
-        if "://" not in self.params.source:
+        accepting = word(taken.columns, past)
+        if found and "://" not in self.params.source:
             print(f"warning: {self.params.source} is not what it was at the last collection: {said}", file=sys.stderr)
-        elif self.params.accept != accepting:
+        elif found and self.params.accept != accepting:
             raise Refusal(f"{self.params.source} is not what it was at the last collection: {said}. Nothing was written. If the source is right, "
                           f"set collect.accept to '{accepting}' in params.yaml, and collect again.")  # fmt: skip

@@ -44,6 +44,11 @@ def current(records: pa.Table, contract: Contract) -> pa.Table:
     recorded = contract.recorded_at.name if contract.recorded_at else None
     rest = [name for name in records.column_names if name not in names and name != recorded]
     order = [*names, *([recorded] if recorded else []), *rest]
+    for place, field in enumerate(records.schema):
+        if pa.types.is_floating(
+            field.type
+        ):  # -0.0 becomes 0.0: the two are equal, so which comes first would be chance
+            records = records.set_column(place, field, pc.add(records.column(place), 0.0))
     table = records.take(pc.sort_indices(records, [(name, "ascending") for name in order])).combine_chunks()
     if recorded is None or not len(table):
         return table

@@ -43,31 +43,28 @@ def checksum(tally: Tally) -> str:
     return f"{tally.checksum:016x}"
 
 
-def alarms(before: Provenance, columns: Mapping[str, str], past: Tally, exact: bool) -> list[str]:
+def alarms(before: Provenance, columns: Mapping[str, str], past: Tally | None) -> list[str]:
     """Return in words how a source is no longer what it was, each with both values.
 
-    `past` is the tally now of the records that were known before the earlier watermark; its checksum counts only if `exact`.
+    `past` is the tally now of the records that were known before the earlier watermark, None where they were not read.
     """
     found = [
         f"the column {name} was {before.columns.get(name, 'not there')}, is {columns.get(name, 'not there')}"
         for name in sorted(before.columns.keys() | columns.keys())
         if before.columns.get(name) != columns.get(name)
     ]
-    if past.records < before.records:
-        found.append(
-            f"the records before {before.watermark} were {before.records:,}, are {past.records:,}: rows fell out"
-        )
-    elif past.records > before.records:
-        found.append(
-            f"the records before {before.watermark} were {before.records:,}, are {past.records:,}: the past was rewritten"
-        )
-    elif exact and checksum(past) != before.checksum:
-        found.append(f"the {before.records:,} records before {before.watermark} had the checksum {before.checksum}, have "
-                     f"{checksum(past)}: the past was rewritten")  # fmt: skip
-    return found
+    if past is None or past == before.tally:
+        return found
+    if past.records != before.records:
+        what = "rows fell out" if past.records < before.records else "the past was rewritten"
+        said = f"the records before {before.watermark} were {before.records:,}, are {past.records:,}: {what}"
+    else:
+        said = (f"the {past.records:,} records before {before.watermark} had the checksum {before.checksum}, have "
+                f"{checksum(past)}: the past was rewritten")  # fmt: skip
+    return [*found, said]
 
 
-def word(columns: Mapping[str, str], past: Tally, exact: bool) -> str:
+def word(columns: Mapping[str, str], past: Tally | None) -> str:
     """Return the word that accepts a source as it is now; another change has another word."""
-    known = [dict(columns), past.records, checksum(past) if exact else None]
+    known = [dict(columns), past and (past.records, checksum(past))]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]

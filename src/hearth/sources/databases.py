@@ -148,7 +148,7 @@ class DuckDB(Database):
         import duckdb
 
         with duckdb.connect(self._file(), read_only=True) as connection:
-            reader = connection.execute(question).to_arrow_reader(ROWS)
+            reader = connection.sql(question).to_arrow_reader(ROWS)
             empty = True
             for batch in reader:
                 empty = False
