@@ -76,13 +76,15 @@ def _recoded(where: object, file: IO[bytes], encoding: str) -> Iterator[bytes]:
         with whole(where, "gzip", EOFError, zlib.error, gzip.BadGzipFile):
             yield from iter(lambda: file.readline(LINE_MAX + 1), b"")
         return
+    text = io.TextIOWrapper(file, encoding, newline="\n")
     try:
-        text = io.TextIOWrapper(file, encoding, newline="\n")
         with whole(where, "gzip", EOFError, zlib.error, gzip.BadGzipFile):
             yield from (line.encode(UTF8) for line in iter(lambda: text.readline(LINE_MAX + 1), ""))
     except UnicodeError as error:
         raise Refusal(f"{where} is not {encoding} ({error.reason if isinstance(error, UnicodeDecodeError) else error}); "
                       "set the encoding that it has.") from None  # fmt: skip
+    finally:
+        text.detach()  # the file is another's to close
 
 
 def _lines(where: object, lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import fnmatch
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from hearth.contract import Contract
@@ -98,23 +99,31 @@ class There:
         store, path = self._store()
         for name in self._names(store, path):
             where = self._shown(name)
-            before = self._asked(lambda name=name: _mark(store.info(name)), where)
-            file = self._asked(lambda name=name: store.open(name, "rb"), where)
-            with file:
-                yield from self._read(name, where, file)
-            after = self._asked(lambda name=name: _mark(store.info(name)), where)
-            _check_same(where, before, after)
+            # A whole copy first: what breaks off on the way is never read, and a copy can be sought in as zip and parquet need it.
+            with TemporaryDirectory(prefix="hearth-collect-") as scratch:
+                copy = Path(scratch, "copy")
+                before = self._mark(store, name, where)
+                self._asked(lambda name=name, copy=copy: store.get_file(name, str(copy)), where)
+                _check_same(where, before, self._mark(store, name, where))
+                with copy.open("rb") as file:
+                    yield from batches(name.split("?")[0], where, file, self._options, self._contract)
 
-    def _read(self, name: str, where: str, file: Any) -> Iterator[Batch]:
-        found = batches(name.split("?")[0], where, file, self._options, self._contract)
-        while (batch := self._asked(lambda: next(found, None), where)) is not None:
-            yield batch
+    def _mark(self, store: Any, name: str, where: str) -> tuple[str, ...]:
+        """Return what tells one content of a file from another; a web server may not say, but gives a file at one go."""
+        if self._web:
+            return ()
+        info = self._asked(lambda: store.info(name), where)
+        return tuple(str(info.get(key)) for key in ("size", "ETag", "LastModified", "mtime"))
+
+    @property
+    def _web(self) -> bool:
+        return self._address.scheme in ("http", "https")
 
     def _store(self) -> tuple[Any, str]:
         import fsspec  # type: ignore[import-untyped]
 
         options: dict[str, Any] = {"skip_instance_cache": True}
-        if self._address.scheme in ("http", "https"):
+        if self._web:
             import aiohttp
 
             user, password = credentials()
@@ -134,9 +143,8 @@ class There:
 
     def _names(self, store: Any, path: str) -> list[str]:
         """Return the files of the address: one, those of a pattern, or those of a folder."""
-        web = self._address.scheme in ("http", "https")
         where = self._address.text
-        if web or not (any(letter in path for letter in _PATTERN) or where.endswith("/")):
+        if self._web or not (any(letter in path for letter in _PATTERN) or where.endswith("/")):
             return [path]
         if where.endswith("/"):
             found = self._asked(lambda: store.find(path), where)
@@ -148,7 +156,7 @@ class There:
         return found
 
     def _shown(self, name: str) -> str:
-        if self._address.scheme in ("http", "https"):
+        if self._web:
             return f"{self._address.scheme}://{self._address.parts.netloc}{self._address.parts.path}"
         return f"{self._address.scheme}://{name.lstrip('/') if self._address.scheme != 'file' else name}"
 
@@ -166,10 +174,6 @@ class There:
                           f"{TOKEN}).") from None  # fmt: skip
 
 
-def _mark(info: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(str(info.get(key)) for key in ("size", "ETag", "etag", "LastModified", "last_modified", "mtime"))
-
-
 def _check_same(where: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
     if before != after:
         raise Refusal(
@@ -180,6 +184,7 @@ def _check_same(where: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> 
 def opened(address: Address, options: FileOptions, contract: Contract) -> Here | There:
     """Return the tables at an address or a path."""
     path = address.text if not address.scheme else address.parts.path
-    if not any(letter in path for letter in _PATTERN) and Path(path).suffix:
-        format_of(Path(path).name, options)
+    name = Path(path).name.lower()
+    if not any(letter in path for letter in _PATTERN) and Path(name).suffix and not name.endswith(".zip"):
+        format_of(name, options)
     return There(address, options, contract) if address.scheme else Here(Path(path), options, contract)

@@ -102,9 +102,8 @@ def _unpacked(name: str, where: str, file: IO[bytes], options: FileOptions) -> I
 
 
 def _parquet(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batch]:  # noqa: ARG001
-    file = io.BytesIO(one.file.read()) if not one.file.seekable() else one.file
     with whole(one.where, "parquet", pa.ArrowException, OSError):
-        opened = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
+        opened = pq.ParquetFile(one.file, pre_buffer=False, buffer_size=1 << 20)
         names = once(one.where, opened.schema_arrow.names)
         found = 0
         for batch in opened.iter_batches(ROWS):
