@@ -43,6 +43,8 @@ def read(notation: Notation = PLAIN, **cells: str | None) -> dict[str, Any]:
         ("dollars", "+7", 7),
         ("dollars", "-7", -7),
         ("dollars", "1.225e+06", 1225000),
+        ("dollars", "12E2", 1200),
+        ("dollars", "0e-999", 0),
         ("dollars", "999999999999999999", 999999999999999999),
         ("area", "1180", 1180.0),
         ("area", ".5", 0.5),
@@ -80,6 +82,8 @@ def test_a_cell_is_read_exactly(column: str, text: str | None, value: Any) -> No
         ("dollars", "1.5e0", "dollars: 1.5e0, wanted a whole number"),
         ("dollars", "9" * 19, f"dollars: {'9' * 19}, wanted a whole number"),
         ("dollars", "1e300", "dollars: 1e300, wanted a whole number"),
+        ("dollars", "1e-400", "dollars: 1e-400, wanted a whole number"),
+        ("dollars", "1e-999", "dollars: 1e-999, wanted a whole number"),
         ("dollars", "NaN", "dollars: NaN, wanted a whole number"),
         ("dollars", "١٢", "dollars: ١٢, wanted a whole number"),
         ("area", "nan", "area: nan, wanted a number"),
@@ -120,9 +124,14 @@ def test_numbers_and_days_of_other_countries_are_read_where_they_are_announced()
 
 def test_a_faulty_row_has_no_cells_and_keeps_its_reason() -> None:
     rows = typed(
-        table_of([Row(0, GOOD, "the row has 3 cells; wanted 7"), Row(1, GOOD)], NAMES), CONTRACT, "x", Notation()
+        table_of(
+            [Row(0, GOOD, "the row has 3 cells, wanted 7 as in the header; the last are 'x'"), Row(1, GOOD)], NAMES
+        ),
+        CONTRACT,
+        "x",
+        Notation(),
     )
-    assert [row["reasons"] for row in rows.to_pylist()] == ["the row has 3 cells, wanted 7", None]
+    assert [row["reasons"] for row in rows.to_pylist()] == ["the row has 3 cells, wanted 7 as in the header", None]
     assert rows["parcel"].to_pylist() == [None, 1]
 
 

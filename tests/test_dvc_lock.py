@@ -18,7 +18,7 @@ from hearth.paths import DVC_LOCK, PARAMS
 from hearth.promotion import check_lock, in_git, lock_faults
 from hearth.revisions import Commit
 
-SOURCE = "data/source/house_sales.parquet"
+SOURCES = "data/source"  # what git and a .dvc file have in it together
 OTHER = "0123456789abcdef0123456789abcdef"
 
 
@@ -83,7 +83,7 @@ def test_the_shipped_lock_is_whole_and_all_of_it_is_looked_at(lock: Lock) -> Non
     declared = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
     assert {one.name for one in lock.stages} == set(declared)
     assert sum(len(one.deps) for one in lock.stages) > 100
-    assert SOURCE in lock["collect"].deps, "the template is filled in"
+    assert SOURCES in lock["collect"].deps
     assert lock["train"].params == ("features", "hedonic", "intervals", "leakage", "market", "model")
     assert {"metrics/metrics.json", "metrics/plots", "models/predictions.parquet"} <= set(lock["evaluate"].outs)
 
@@ -98,7 +98,9 @@ def test_git_has_what_git_keeps_and_nothing_else(lock: Lock) -> None:
     ):
         assert lock.in_git(path), path
     assert str(lock.in_git("src/hearth/assets")).endswith(".dir")
-    assert lock.in_git(SOURCE) == yaml.safe_load((PROJECT / f"{SOURCE}.dvc").read_text())["outs"][0]["md5"]
+    pointer = (PROJECT / f"{SOURCES}/house_sales.parquet.dvc").read_bytes()
+    table = yaml.safe_load(pointer)["outs"][0]["md5"]
+    assert lock.in_git(SOURCES) == folder_md5({"house_sales.parquet": table, "house_sales.parquet.dvc": pointer})
     for path in ("models/model", "data/raw/sales.parquet", "models/house_prices.bento"):
         assert lock.in_git(path) is None, path
 
@@ -162,7 +164,7 @@ def test_a_changed_command_is_found(lock: Lock) -> None:
         ("prepare", "data/validated/sales.parquet"),  # another stage's file
         ("package", "metrics/gate.json"),  # another stage's file, which git keeps
         ("package", "src/hearth/assets"),  # a folder in git
-        ("collect", SOURCE),  # what a .dvc file names
+        ("collect", SOURCES),
     ],
 )
 def test_a_hash_of_a_dep_that_was_edited_by_hand_is_found(lock: Lock, stage: str, path: str) -> None:
@@ -206,9 +208,9 @@ def test_code_that_changed_without_a_run_is_found_in_each_stage_that_loads_it(lo
 
 
 def test_another_source_in_the_dvc_file_is_found(lock: Lock) -> None:
-    lock.put(SOURCE, OTHER)
+    lock.put(SOURCES, OTHER)
     (said,) = lock.faults()
-    assert said.startswith(f"stage collect: {SOURCE} has the md5 {OTHER}, its run had ")
+    assert said.startswith(f"stage collect: {SOURCES} has the md5 {OTHER}, its run had ")
 
 
 def test_a_dep_that_git_lost_is_nowhere(lock: Lock) -> None:

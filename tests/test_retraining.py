@@ -108,7 +108,7 @@ def read(project: Checkout, revision: str, path: str) -> bytes:
 
 def test_a_retraining_from_one_end_to_the_other(clone: Clone) -> None:
     project = clone()
-    old = {path: read(project, VERSION, path) for path in ("models/house_prices.bento", "data/raw/sales.parquet",
+    old = {path: read(project, VERSION, path) for path in ("models/house_prices.bento", "data/raw/sales.parquet/2014-05.parquet",
                                                            "models/model/model.onnx")}  # fmt: skip
     (project.root / "params.yaml").write_text("collect: not what is committed\n" + "# mine\n")
     project.run("git", "stash")
@@ -233,7 +233,7 @@ def test_a_doubt_needs_a_reason_and_a_corrected_sale_keeps_the_old_version(clone
     set_params(project, {"releases.margins.mdape": 0.02})
     project.run("git", "commit", "--quiet", "--all", "--message", "allow little")
     hearth(project, "promote")
-    raw = read(project, VERSION, "data/raw/sales.parquet")
+    raw = read(project, VERSION, "data/raw/sales.parquet/2014-05.parquet")
     rows = sample().iloc[::EVERY].copy()
     known = rows.index[pd.to_datetime(rows["date"]) < OLD][:5]
     rows.loc[known, "price"] += 1000
@@ -254,7 +254,7 @@ def test_a_doubt_needs_a_reason_and_a_corrected_sale_keeps_the_old_version(clone
     assert "v0.2.0 is the champion" in hearth(
         project, "retrain", "--as-of", NEW, "--promote", "--reason", "corrections"
     )
-    assert read(project, VERSION, "data/raw/sales.parquet") == raw
+    assert read(project, VERSION, "data/raw/sales.parquet/2014-05.parquet") == raw
     assert state(project) == before
     nothing_is_left(project)
 

@@ -305,7 +305,7 @@ def reasons(source: str, **options: Any) -> list[str | None]:
         ("200,,brio", '"1,200",,brio', "dollars: 1,200, wanted a whole number of at least 1 (US dollar)"),
         ("200,,brio", "two hundred,,brio", "dollars: two hundred, wanted a whole number of at least 1 (US dollar)"),
         ("200,,brio", "200,brio", "the row has 6 cells, wanted 7 as in the header"),
-        ("200,,brio", "200,,brio,x", "the row has 8 cells, wanted 7 as in the header, the last are 'x'"),
+        ("200,,brio", "200,,brio,x", "the row has 8 cells, wanted 7 as in the header"),
     ],
     ids=["a malformed date", "a thousand separator", "mixed types", "a cell too few", "a cell too many"],
 )

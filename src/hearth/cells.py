@@ -63,7 +63,8 @@ def shown(text: str, limit: int | None = SHOWN) -> str:
 
 def table_of(rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
     """Return rows as texts with these columns and the reasons; what a row leaves out is empty, and so is a faulty one."""
-    faults = [shown(row.fault, None) if row.fault else None for row in rows]
+    # What a fault quotes of the row stays out: it may be anything, also what is nobody's business.
+    faults = [shown(row.fault.split("; ")[0], None) if row.fault else None for row in rows]
     known: list[Mapping[str, Any]] = [{} if row.fault else row.cells for row in rows]
     texts = {name: pa.array([text_of(cells.get(name)) for cells in known], pa.string()) for name in names}
     return pa.table({**texts, REASONS: pa.array(faults, pa.string())})
@@ -126,10 +127,16 @@ def _whole(cells: pa.Array) -> pa.Array:
     plain = pc.replace_substring_regex(_matching(cells, _WHOLE), r"(\.0*)$|^\+", "")
     found = plain.cast(pa.int64())
     if pc.any(pc.match_substring_regex(cells, _SCIENTIFIC)).as_py():  # 1.225e+06, as R writes a round price
-        numbers = _numbers(_matching(cells, _SCIENTIFIC))
-        sure = pc.and_(pc.equal(numbers, pc.round(numbers)), pc.less(pc.abs(numbers), 2.0**53))
-        found = pc.coalesce(found, _only(numbers, sure).cast(pa.int64()))
+        found = pc.coalesce(found, pa.array(map(_exact, _matching(cells, _SCIENTIFIC).to_pylist()), pa.int64()))
     return found
+
+
+def _exact(text: str | None) -> int | None:
+    """Return the whole number that a text is by its digits, not by its nearest float; None if it is none, or too large."""
+    number = decimal.Decimal(text or "NaN")
+    if not number.is_finite() or number.adjusted() > 17 or number != number.to_integral_value():
+        return None
+    return int(number)
 
 
 def _days(cells: pa.Array, pattern: str) -> pa.Array:

@@ -29,9 +29,10 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def folder_md5(files: Mapping[str, bytes]) -> str:
-    """Return DVC's name of a folder's content: the hash of the list of its files."""
-    listed = [{"md5": md5(files[path]), "relpath": path} for path in sorted(files)]
+def folder_md5(files: Mapping[str, bytes | str]) -> str:
+    """Return DVC's name of a folder's content: the hash of the list of its files, each given by its content or by its md5."""
+    hashes = {path: one if isinstance(one, str) else md5(one) for path, one in files.items()}
+    listed = [{"md5": hashes[path], "relpath": path} for path in sorted(hashes)]
     return md5(json.dumps(listed, sort_keys=True).encode()) + ".dir"
 
 

@@ -86,11 +86,24 @@ def lock_faults(commit: Commit) -> list[str]:
 
 
 def in_git(commit: Commit, imported: Mapping[str, str], path: str) -> str | None:
-    """Return DVC's name of what git has at a path: a file, a folder, or the hash in a `.dvc` file; None if it has nothing."""
+    """Return DVC's name of what git has at a path: a file, a folder, or the hash in a `.dvc` file; None if it has nothing.
+
+    What `.dvc` files name in a folder is in it, as it was when a stage saw it.
+    """
     if path in imported:
         return imported[path]
-    files = commit.git_files(path)
-    return None if not files else md5(files[""]) if "" in files else folder_md5(files)
+    files: dict[str, bytes | str] = dict(commit.git_files(path))
+    if isinstance(file := files.get(""), bytes):
+        return md5(file)
+    for inner, found in imported.items():
+        if not inner.startswith(f"{path}/"):
+            continue
+        name = inner.removeprefix(f"{path}/")
+        if found.endswith(".dir"):
+            files |= {f"{name}/{part}": content for part, content in commit.tree(Path(inner)).items()}
+        else:
+            files[name] = found
+    return folder_md5(files) if files else None
 
 
 def check_metrics(commit: Commit) -> Read:

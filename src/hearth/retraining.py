@@ -23,8 +23,7 @@ from hearth.editing import edited
 from hearth.errors import Refusal, WrongUseError
 from hearth.git import git, run
 from hearth.params import section
-from hearth.parquet import read_arrow
-from hearth.paths import CONTRACT, GATE, LOCK, METRICS, PARAMS
+from hearth.paths import CONTRACT, GATE, LOCK, METRICS, PARAMS, SOURCES
 from hearth.progress import Step, progress
 from hearth.promotion import check_lock, default_remote, judge
 from hearth.registry import one_at_a_time, releases
@@ -32,10 +31,10 @@ from hearth.releases import Release, ReleaseParams
 from hearth.releasing import WorseError, promote
 from hearth.revisions import Commit
 from hearth.roads import deliver, run_road
+from hearth.sources import opened, stream
 from hearth.splitting import SplitParams
 from hearth.storage import parsed_json, read_bytes, read_json, read_text, read_yaml, write_text
 from hearth.strict import Listed, Strict
-from hearth.tables import conform
 from hearth.worktrees import Tree, tidy_end, work_tree
 
 BRANCH = "retrain"
@@ -72,7 +71,20 @@ class Start:
     champion: Release | None
     as_of: datetime.date
     test_from: datetime.date
-    source: Path
+    collect: CollectParams
+
+    @property
+    def source(self) -> str:
+        """Return where the sales come from."""
+        return self.collect.source
+
+    @property
+    def table(self) -> Path | None:
+        """Return the table, or the folder of tables, that the source is; None where it is outside of the project."""
+        if "://" in self.source:
+            return None
+        path = Path(self.source)
+        return path.parent if any(letter in path.name for letter in "*?[") else path
 
     @property
     def words(self) -> str:
@@ -118,11 +130,13 @@ def retrain(
         with work_tree(commit) as tree, contextlib.chdir(tree.folder):
             known = section("collect", CollectParams)
             split = section("split", SplitParams)
-            start = Start(commit, champion, known.as_of, split.test_from, Path(known.source))
+            start = Start(commit, champion, known.as_of, split.test_from, known)
+            _check_source(start)
             with progress(STEPS, unit="step") as step:
                 if as_of is not None and as_of <= start.as_of:
                     return _not_later(as_of, start)
-                deliver(tree, home, start.source)
+                if start.table is not None:
+                    deliver(tree, home, start.table)
                 wanted = _day(as_of, start)
                 if wanted <= start.as_of:
                     said = f"{start.words} knows the sales before {start.as_of}, and {start.source} has none after them yet"
@@ -144,6 +158,14 @@ def _check_git() -> None:
                             f"`git branch --move {BRANCH} NAME`.")  # fmt: skip
 
 
+def _check_source(start: Start) -> None:
+    """Refuse a stream: a work tree is taken away, and with it would go what the broker has let go."""
+    if start.source.startswith(tuple(f"{scheme}://" for scheme in stream.SCHEMES)):
+        folder = SOURCES / str(start.collect.options.get("folder"))
+        raise Refusal(f"{start.source} is a stream, whose readings are given once; `dvc repro collect` takes them into {folder}. Set "
+                      f"collect.source to {folder} and collect.options to {{}} where it is retrained.")  # fmt: skip
+
+
 def _not_later(as_of: datetime.date, start: Start) -> Retrained:
     """Answer that nothing is to be done where the champion is this retraining; refuse everything else."""
     if as_of == start.as_of and start.champion and start.commit in _branches(as_of).values():
@@ -155,11 +177,15 @@ def _not_later(as_of: datetime.date, start: Start) -> Retrained:
 def _day(as_of: datetime.date | None, start: Start) -> datetime.date:
     """Return up to which day the sales are taken in: by default up to the newest one, but not from the future."""
     contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
-    days = conform(read_arrow(start.source), contract, str(start.source))[contract.watermark]
-    newest = pc.max(days).as_py()
-    if newest is None:
+    source = opened(start.source, start.collect.options, contract)
+    since = start.as_of if source.since else None
+    found = (
+        pc.max(batch.shaped(contract)[contract.watermark]).as_py() for batch in source.batches(since, datetime.date.max)
+    )
+    newest = max(filter(None, found), default=None)
+    if newest is None and since is None:
         raise Refusal(f"{start.source} has no day in its column {contract.watermark}; deliver it anew.")
-    newest = newest.date() if isinstance(newest, datetime.datetime) else newest
+    newest = newest or start.as_of - datetime.timedelta(days=1)
     latest = newest + datetime.timedelta(days=1)
     if as_of is None:
         return min(latest, now().date())
@@ -217,8 +243,8 @@ def _is_of(tree: Tree, start: Start, commit: str, names: list[str]) -> bool:
     """Return whether a branch's commit is a child of the start whose params and source are those of the tree's index."""
     if git("rev-parse", f"{commit}^") != start.commit:
         return False
-    pointer = f"{start.source}.dvc"
-    return not tree.git("diff", "--cached", "--name-only", commit, "--", *names, str(start.source), pointer)
+    tables = [str(start.table), f"{start.table}.dvc"] if start.table else []
+    return not tree.git("diff", "--cached", "--name-only", commit, "--", *names, *tables)
 
 
 def _whole(commit: Commit) -> bool:

@@ -79,6 +79,14 @@ class Commit:
             self._whole(path, folder_md5(found), known["md5"])
         return found
 
+    def tree(self, path: Path) -> dict[str, str]:
+        """Return the md5 of each file below a folder that DVC keeps, by its path there."""
+        try:
+            found = self._files.find(f"/{path}", detail=True)
+            return {name.removeprefix(f"/{path}/"): str(entry["md5"]) for name, entry in found.items()}
+        except Exception as error:
+            raise self._unreadable(path, error) from None
+
     def sources(self) -> dict[str, bytes]:
         """Return the package's modules by path."""
         found = self.git_files(str(SOURCES))

@@ -12,17 +12,21 @@ from hearth.worktrees import Tree
 
 
 def deliver(tree: Tree, home: Path, source: Path) -> None:
-    """Put the source into the tree as it lies in the caller's folder: a new delivery need not be committed to be taken in."""
+    """Put a table, or a folder of them, into the tree as it lies in the caller's: a new delivery need not be committed to be taken in."""
     pointer = source.with_name(f"{source.name}.dvc")
-    if (home / source).is_file():
+    if (home / source).exists():
         (tree.folder / source).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(home / source, tree.folder / source)
+        if (home / source).is_dir():
+            shutil.rmtree(tree.folder / source, ignore_errors=True)
+            shutil.copytree(home / source, tree.folder / source)
+        else:
+            shutil.copyfile(home / source, tree.folder / source)
         if not tree.git("ls-files", str(source)):
             _dvc(tree, "add", "--quiet", str(source))
         return
     if (home / pointer).is_file():
         shutil.copyfile(home / pointer, tree.folder / pointer)
-    if (tree.folder / source).is_file():
+    if (tree.folder / source).exists():
         return
     if tree.run("dvc", "checkout", "--quiet", str(pointer))[0]:
         sample = tree.run("dvc", "pull", "--quiet", "--remote", "sample", str(pointer))[0]

@@ -31,7 +31,7 @@ from hearth.git import git
 from hearth.journal import LOG_DIR
 from hearth.params import section
 from hearth.parquet import columns_of, to_frame
-from hearth.paths import LOG
+from hearth.paths import LOG, SOURCES
 from hearth.releasing import promote
 from hearth.request import requests_of
 from hearth.revisions import Commit
@@ -60,11 +60,21 @@ class Sales:
     day: np.ndarray
 
 
-def sales_after(home: Path, contract: Contract, as_of: datetime.date) -> tuple[pd.DataFrame, Sales]:
-    """Return the whole source, by day, and its sales from `as_of` on that the service would price."""
-    source = home / section("collect", CollectParams).source
+def table_of(home: Path) -> Path:
+    """Return the table whose later sales are lived through; refuse a source of another kind, and a table that is not here."""
+    named = section("collect", CollectParams).source
+    source = home / named
+    if "://" in named or source.suffix != ".parquet":
+        raise Refusal(f"params.yaml: collect.source is {named!r}; the weeks to live through come from a parquet table in {SOURCES}/, so "
+                      "write the sales to one, and name it there.")  # fmt: skip
     if not source.is_file():
         raise Refusal(f"{source} does not exist; `make run` pulls it.")
+    return source
+
+
+def sales_after(home: Path, contract: Contract, as_of: datetime.date) -> tuple[pd.DataFrame, Sales]:
+    """Return the whole source, by day, and its sales from `as_of` on that the service would price."""
+    source = table_of(home)
     table = conform(pq.read_table(source), contract, str(source))
     frame = to_frame(table).sort_values([contract.time.name, *contract.keys], kind="stable").reset_index(drop=True)
     later = frame[frame[contract.time.name] >= pd.Timestamp(as_of)].reset_index(drop=True)
@@ -83,6 +93,7 @@ def sales_after(home: Path, contract: Contract, as_of: datetime.date) -> tuple[p
 def live(home: Path, step: Step) -> dict[str, Any]:
     """Live through the weeks, and return what simulation.document wants, by name."""
     with tidy_end(), TemporaryDirectory(prefix="hearth-simulate-") as scratch:
+        table_of(home)  # refuses at once what would be refused after minutes
         folder = Path(scratch).resolve() / "clone"
         cache = cache_of(home)
         step("cloning the project", 1)

@@ -18,6 +18,7 @@ from hearth.paths import CARDS, CONTRACT
 from hearth.profile import ProfileParams
 from hearth.releases import ReleaseParams
 from hearth.slices import EvaluateParams
+from hearth.sources import opened
 from hearth.splitting import SplitParams
 from hearth.stages.validate import ValidateParams
 from hearth.staleness import RetrainParams
@@ -62,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
         if not faults:
+            collect = section("collect", CollectParams)
+            opened(collect.source, collect.options, contract)
             feature_names(contract, section("features", FeatureParams))
             space_of(section("tune", TuneParams), section("model", ModelParams))
     except Refusal as refusal:

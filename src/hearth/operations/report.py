@@ -11,7 +11,6 @@ import pandas as pd
 
 from hearth.bento import NAME
 from hearth.cards import CardWords, run_of
-from hearth.collecting import CollectParams
 from hearth.errors import Refusal
 from hearth.evidence import Evidence
 from hearth.findings import Material, Step
@@ -31,6 +30,7 @@ from hearth.paths import (
     METRICS,
     MODEL,
     PREDICTIONS,
+    PROVENANCE,
     QUARANTINE,
     REPORT,
     SLICES,
@@ -97,13 +97,12 @@ def _with_workspace(found: History, metrics: Mapping[str, float]) -> History:
 
 def lineage(release: Release, lock: Any) -> list[Step]:
     """Return the way from the source to the bento: the hash of each file, and where it is not that of dvc.lock."""
-    source = Path(section("collect", CollectParams).source)
     stages = lock.get("stages", {}) if isinstance(lock, Mapping) else {}
     locked = {entry["path"]: entry.get("md5") for stage in stages.values()
               for entry in (*stage["deps"], *stage.get("outs", []))}  # fmt: skip
-    titles = {source: "The source, as it was delivered", TRAIN: "Rows to fit on: valid, clean, before the split",
+    titles = {TRAIN: "Rows to fit on: valid, clean, before the split",
               TEST: "Rows to judge on: those after it"}  # fmt: skip
-    steps = [_step(title, path, locked) for path, title in titles.items()]
+    steps = [_origin(locked), *(_step(title, path, locked) for path, title in titles.items())]
     digest = f"version {release.manifest.model_version}, rows sha256 {release.facts.data_sha256}"
     steps.append(Step("The released model, fitted on all rows", str(MODEL), digest))
     if not BENTO.is_file():
@@ -112,6 +111,17 @@ def lineage(release: Release, lock: Any) -> list[Step]:
             Step("The bento", str(BENTO), "none", "It is not there: the gate said no, or `dvc repro` has not run."),
         ]
     return [*steps, _step("The bento, which is deployed", BENTO, locked)]
+
+
+def _origin(locked: Mapping[str, Any]) -> Step:
+    """Return where the sales came from, as the collection wrote it down."""
+    title = "The source"
+    plain = _step(title, PROVENANCE, locked)
+    if not PROVENANCE.is_file():
+        return plain
+    found = read_json(PROVENANCE)
+    digest = f"{found['records']:,} records before {found['watermark']}, checksum {found['checksum']}"
+    return Step(title, found["source"], digest, plain.note)
 
 
 def _step(title: str, path: Path, locked: Mapping[str, Any]) -> Step:
