@@ -18,8 +18,9 @@ _ARROW = {
     "number": pyarrow.float64(),
     "boolean": pyarrow.bool_(),
     "date": pyarrow.date32(),
+    "text": pyarrow.string(),
 }
-_PANDERA = {"integer": "Int64", "number": "Float64", "boolean": "boolean", "date": "datetime64[ms]"}
+_PANDERA = {"integer": "Int64", "number": "Float64", "boolean": "boolean", "date": "datetime64[ms]", "text": "str"}
 
 
 def arrow_type(column: Column) -> pyarrow.DataType:
@@ -35,8 +36,8 @@ def arrow_schema(columns: Iterable[Column]) -> pyarrow.Schema:
 
 
 def quarantine_schema(contract: Contract) -> pyarrow.Schema:
-    """Return the schema of the quarantine: the raw columns and the reasons."""
-    return arrow_schema(contract.columns).append(pyarrow.field("reasons", pyarrow.string()))
+    """Return the schema of the quarantine: the columns that leave the raw table, and the reasons."""
+    return arrow_schema(contract.open).append(pyarrow.field("reasons", pyarrow.string()))
 
 
 def conform(table: pyarrow.Table, contract: Contract, where: str) -> pyarrow.Table:
@@ -71,7 +72,8 @@ def _cast(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.C
             raise pyarrow.ArrowInvalid("the time of day would be lost")
         return cast
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        # Arrow's words hold a value.
+        reason = "a value does not fit" if column.private else str(error).splitlines()[0].rstrip(".")
         raise Refusal(
             f"{where}: the column {column.name} is of type {found}, wanted {column.expected}; {reason}."
         ) from None
@@ -94,13 +96,18 @@ def _hidden_conversion(found: pyarrow.DataType, target: pyarrow.DataType) -> str
     return ""
 
 
+def without_private(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return a frame without the columns that only the raw table may have."""
+    return frame.drop(columns=[column.name for column in contract.private], errors="ignore")
+
+
 def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
-    """Return the pandera schema of a conforming frame; each check's `error` is the reason that people read."""
+    """Return the pandera schema of a conforming frame without private columns; each check's `error` is the reason that people read."""
     return pa.DataFrameSchema(
-        {column.name: _pandera_column(column) for column in contract.columns},
+        {column.name: _pandera_column(column) for column in contract.open},
         checks=[
             pa.Check(functools.partial(_rule_holds, check=check), name=check.name, error=f"{check.name}: {check.rule}")
-            for check in contract.refusing({column.name for column in contract.columns})
+            for check in contract.refusing({column.name for column in contract.open})
         ],
         strict=True,
         name=contract.name,
@@ -135,9 +142,12 @@ def _rule_holds(frame: pd.DataFrame, check: Check) -> "pd.Series[bool]":
 
 
 def reasons(frame: pd.DataFrame, contract: Contract) -> "pd.Series[str]":
-    """Return for each row of a conforming frame its reasons for refusal, joined by "; ", empty for an accepted row."""
+    """Return for each row of a conforming frame its reasons for refusal, joined by "; ", empty for an accepted row.
+
+    Private columns are not judged: a reason would tell their values.
+    """
     found: dict[int, list[str]] = {}
-    plain = frame.reset_index(drop=True)
+    plain = without_private(frame, contract).reset_index(drop=True)
     try:
         pandera_schema(contract).validate(plain, lazy=True)
     except pa.errors.SchemaErrors as errors:

@@ -6,7 +6,7 @@ from hearth.answering import ServiceParams
 from hearth.cards import CardWords
 from hearth.contract import parse_contract
 from hearth.errors import Refusal
-from hearth.features import FeatureParams, feature_names
+from hearth.features import FeatureParams, input_names
 from hearth.gate import GateParams
 from hearth.hedonic import HedonicParams
 from hearth.leakage import LeakageParams
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
         if not faults:
-            feature_names(contract, section("features", FeatureParams))
+            input_names(contract, section("features", FeatureParams))
             space_of(section("tune", TuneParams), section("model", ModelParams))
     except Refusal as refusal:
         faults.append(str(refusal))
