@@ -28,6 +28,7 @@ OPERATIONS = {
     "report": "write metrics/report.html, a report for people, from the last run",
     "retrain": "take in newer data on a branch, run the road, compare with the champion, and promote if asked",
     "rollback": "make the release before the champion again",
+    "scan": "look for e-mail addresses, phone numbers, names and private columns where none should be",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",
     "staleness": "measure how the model ages, and set the retraining cadence from it",
