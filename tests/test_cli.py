@@ -264,6 +264,17 @@ def test_check_lets_no_private_column_into_the_model(
     assert found == [f"params.yaml: {said} '{column}', which is no feature of the contract."]
 
 
+def test_check_finds_a_list_of_forgotten_records_that_would_let_one_back_in(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"id,date {'a' * 64}\n"
+    (project / "data/forgotten.txt").write_text(f"# what is forgotten\n{line}")
+    assert main(["check"]) == 0
+    (project / "data/forgotten.txt").write_text(line.replace("id", "house"))
+    assert main(["check"]) == 1
+    assert "data/forgotten.txt: line 1 names 'house', which is no key column" in capsys.readouterr().err
+
+
 def test_check_refuses_a_missing_contract(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "data/contract.yaml").unlink()
     assert main(["check"]) == 1

@@ -12,7 +12,7 @@ PACKAGE = PROJECT / "src" / "hearth"
 DOORS = {"acting", "bento", "bento_entry", "cli", "clock", "comparing", "delivery", "drilling", "dvc_local", "editing", "front",
          "git", "history", "impatience", "journal", "keeper", "log_files", "logbook", "params", "parquet", "prediction_log",
          "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions", "roads", "scanning",
-         "service", "simulating", "storage", "watch", "watching", "world", "worktrees"}  # fmt: skip
+         "service", "simulating", "storage", "versions", "watch", "watching", "world", "worktrees"}  # fmt: skip
 LIBRARIES = {
     "numpy",
     "pandas",
