@@ -69,6 +69,7 @@ def test_a_person_is_found(text: str, column: str, kind: str, found: str) -> Non
         ("712930-0520", ""),
         ("house-prices@v0.1.0-rc.beta", ""),
         ("models/model@main", ""),
+        ("ssh://user@store.example.org/folder", ""),
         ("12 Lakeview Dr. Seattle", ""),
         ("Jane Street and Louis Park", ""),
         ("King County, Washington", ""),

@@ -138,12 +138,19 @@ def parse_marks(text: str, contract: Contract, where: str) -> tuple[Mark, ...]:
 
 
 def with_mark(text: str, mark: Mark) -> str:
-    """Return the text of the list with one more entry; entries are sorted, so that their order tells nothing."""
-    lines = text.splitlines()
-    entries = {line for line in lines if line.strip() and not line.startswith("#")} | {
-        f"{','.join(mark.columns)} {mark.sha256}"
-    }
-    return "\n".join([*(line for line in lines if line.startswith("#")), *sorted(entries)]) + "\n"
+    """Return the text of the list with one more entry."""
+    return with_entries(text, {f"{','.join(mark.columns)} {mark.sha256}"})
+
+
+def entries_of(text: str) -> set[str]:
+    """Return the lines of the list that are entries."""
+    return {line for line in text.splitlines() if line.strip() and not line.startswith("#")}
+
+
+def with_entries(text: str, entries: set[str]) -> str:
+    """Return the text of the list with more entries; they are sorted, so that their order tells nothing."""
+    head = [line for line in text.splitlines() if line.startswith("#")]
+    return "\n".join([*head, *sorted(entries_of(text) | entries)]) + "\n"
 
 
 def _typed(schema: pa.Schema, columns: Iterable[str], contract: Contract) -> pa.Schema:

@@ -9,6 +9,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from hearth.strict import Strict, loads
 EMAIL, PHONE, NAME, CONTENT, COLUMN = "e-mail address", "phone number", "name", "private content", "private column"
 WINDOW = 6  # words by which a long private text is known again: its first ones
 
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]*\w@(?!v\d)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}(?![\w-])")
+_EMAIL = re.compile(r"(?<![\w.+-])(?<!//)[\w.+-]*\w@(?!v\d)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}(?![\w-])")
 _EDGES = r"(?<![\w.,:/+#=&%-])(?:{})(?![\w%:/-]|[.,]\d)"
 _PHONES = [re.compile(_EDGES.format(pattern)) for pattern in (
     r"(?:\+[1-9]\d{0,2}|00[1-9]\d{0,2}[ .\-/])(?:[ .\-/]?(?:\(\d{1,4}\)|\d{1,5})){2,6}",  # +49 (0)30 1234567
@@ -36,6 +37,8 @@ _DIGITS = range(8, 16)  # of a number with its country, at most 15 by E.164
 _PART = r"[^\W\d_a-zß-öø-ÿ][^\W\d_]*(?:['’-][^\W\d_]+)*"  # a word that begins with a capital
 _NAMED = re.compile(rf"\b({_PART})(?=((?: [A-Z]\.?)? )({_PART}))")  # looks ahead: each word may begin the next name
 _TURNED = re.compile(rf"\b({_PART})(?=, ({_PART})\b)")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_TITLES = re.compile(r"M(?:r|rs|s|iss|me)\b|Prof|Herr|Frau|Dr\b")
 _TITLED = re.compile(rf"\b((?:Mr|Mrs|Ms|Miss|Prof|Herr|Frau|Mme)\.? (?:{_PART} )?{_PART})")
 _DOCTOR = re.compile(rf"(?:^|[^\w\s] ?|\b[a-z]\w* )(Dr\.? (?:{_PART} )?{_PART})")  # behind a capital it is a drive
 _WHOLE = re.compile(rf"{_PART}(?: (?:[A-Z]\.|von|van|de|der|da|bin|al|{_PART})){{1,3}}")
@@ -79,11 +82,12 @@ def hits(text: str, column: str = "") -> list[Hit]:
     """Return what of a person stands in a text; the column's name decides in doubt."""
     said = _words_of(column)
     found = [Hit(EMAIL, one[0]) for one in _EMAIL.finditer(text)] if "@" in text else []
-    if any(letter.isdigit() for letter in text):
+    if sum(map(str.isdigit, text)) >= _DIGITS.start - 1:
         found += [Hit(PHONE, number) for number in _phones(text, bool(said & _PHONE_WORDS))]
     return found + [Hit(NAME, name) for name in _names(text, bool(said & _NAME_WORDS))]
 
 
+@cache
 def _words_of(column: str) -> set[str]:
     """Return the words in the last part of a column's name, `buyer_first_name` and `firstName` alike, and neighbours as one."""
     last = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.rsplit(".", 1)[-1])
@@ -103,7 +107,10 @@ def _names(text: str, sure: bool) -> Iterator[str]:
     if sure and _WHOLE.fullmatch(text.strip()):
         yield text.strip()
         return
-    yield from (one[1] for pattern in (_TITLED, _DOCTOR) for one in pattern.finditer(text))
+    if _TITLES.search(text):
+        yield from (one[1] for pattern in (_TITLED, _DOCTOR) for one in pattern.finditer(text))
+    if not any(map(_given, _LETTERS.findall(text))):  # what follows costs ten times as much
+        return
     for one in _NAMED.finditer(text):
         if _given(one[1]) and one[3].title() not in _PLACES and one[1].isupper() == one[3].isupper():
             yield one[1] + one[2] + one[3]

@@ -30,7 +30,7 @@ from hearth.registry import one_at_a_time, releases
 from hearth.releases import Release, ReleaseParams
 from hearth.releasing import WorseError, promote
 from hearth.revisions import Commit
-from hearth.roads import deliver, run_road
+from hearth.roads import deliver, forget_too, run_road
 from hearth.splitting import SplitParams
 from hearth.stages.collect import CollectParams
 from hearth.storage import parsed_json, read_bytes, read_json, read_text, read_yaml, write_text
@@ -123,6 +123,7 @@ def retrain(
                 if as_of is not None and as_of <= start.as_of:
                     return _not_later(as_of, start)
                 deliver(tree, home, start.source)
+                forget_too(tree, home)
                 wanted = _day(as_of, start)
                 if wanted <= start.as_of:
                     said = f"{start.words} knows the sales before {start.as_of}, and {start.source} has none after them yet"
