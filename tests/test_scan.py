@@ -67,6 +67,19 @@ def test_a_project_without_people_is_silent(project: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == said
 
 
+def test_where_nothing_is_made_yet_the_silence_is_told_to_be_worth_little(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a fresh clone, where `make check` runs too."""
+    for name in ("raw", "validated", "prepared", "log"):
+        shutil.rmtree(project / "data" / name)
+    assert main(["scan"]) == 0
+    assert (
+        capsys.readouterr().out.splitlines()[-1]
+        == "data/raw/sales.parquet is not here, so this says little; `make run` makes it"
+    )
+
+
 @pytest.mark.parametrize("kind", PLANTED)
 def test_what_is_planted_in_the_source_is_found_in_raw_and_validated_by_its_key(
     project: Path, capsys: pytest.CaptureFixture[str], kind: str

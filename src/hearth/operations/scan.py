@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({"files": files, "findings": [one.model_dump() for one in found]}, indent=2, sort_keys=True))
     else:
         print("\n".join(told(found, files)))
+        if not RAW.exists():
+            print(f"{RAW} is not here, so this says little; `make run` makes it")
     return int(bool(found))
 
 
