@@ -18,12 +18,12 @@ from hearth.revisions import revision
 
 LIST = Path("data/forgotten.txt")
 SOURCE, RAW = Path("data/source/s.parquet"), Path("data/raw/sales.parquet")
-# A road of one stage: its raw table is a folder of parts, one per year.
+# A road of one stage: its raw table is a folder of parts, its source a file or a folder.
 STAGES = """
 stages:
   collect:
     cmd: python make.py
-    deps: [data/source/s.parquet]
+    deps: [SOURCE]
     outs: [data/raw/sales.parquet]
 """
 MAKE = """
@@ -34,6 +34,11 @@ target.mkdir(parents=True, exist_ok=True)
 for half, part in rows.groupby(rows["id"] % 2):
     part.to_parquet(target / f"{half}.parquet", index=False)
 """
+
+
+def md5(path: Path) -> str:
+    """Return DVC's name of a file."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def deliver(root: Path, ids: list[int]) -> str:
@@ -55,12 +60,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny.copied(tiny.make(tmp_path_factory), folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("site")))
-        for name, text in {"dvc.yaml": STAGES, "make.py": MAKE, ".gitignore": "/data/raw\n/models\n"}.items():
+        for name, text in {
+            "dvc.yaml": STAGES.replace("SOURCE", str(SOURCE)),
+            "make.py": MAKE,
+            ".gitignore": "/data/raw\n/models\n",
+        }.items():
             tiny.write(root, name, text)
         (root / "dvc.lock").unlink()
         (root / "data/contract.yaml").write_bytes(CONTRACT_BYTES)
         deliver(root, [1, 2, 3, 3])
         tiny.git(root, "tag", "-a", "house-prices@v0.1.0", "-m", "Release")
+        tiny.write(root, "dvc.yaml", STAGES.replace("SOURCE", str(SOURCE.parent)))
         deliver(root, [1, 2])
     return folder
 
@@ -96,7 +106,9 @@ def test_a_record_goes_onto_the_list_by_which_the_next_raw_table_is_without_it(
     assert status == 0
     assert "id=2 is on the list data/forgotten.txt now; `dvc repro`, and commit the list with dvc.lock" in told
     assert "data/raw/sales.parquet: 1 row, until the next `dvc repro`\n" in told
-    assert "data/source/s.parquet: 1 row, which is its owner's to take out\n" in told
+    assert "data/source: 1 row, which is its owner's to take out\n" in told
+    newest = tiny.git(project, "rev-parse", "--short=7", "HEAD")
+    assert f"data/source of main, {newest}: 1 row\n    lies in {tiny.cached(project, md5(SOURCE))}\n" in told
     (mark,) = parse_marks(LIST.read_text(), contract(), "x")
     assert mark == mark_of({"id": 2}, contract())
     assert keep(read_arrow(SOURCE), contract(), [mark])["id"].to_pylist() == [1]
@@ -228,6 +240,15 @@ def test_a_version_with_other_columns_is_named_and_not_passed_over(
     status, told = said(capsys, "number=2", "--unseen")
     assert status == 0
     assert "may have it, and cannot be searched: it has no column number" in told
+
+
+def test_a_file_of_a_source_that_is_no_table_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.write(project, "data/source/more.csv", "id\n3\n")
+    tiny.dvc(project, "repro", "collect")
+    tiny.commit(project, "a source in two files")
+    status, told = said(capsys, "id=3")
+    assert status == 0
+    assert "may have it, and cannot be searched: more.csv: it is no parquet file; look into it yourself" in told
 
 
 def test_commits_with_a_broken_lock_and_other_branches_are_looked_at(

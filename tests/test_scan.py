@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -63,8 +64,8 @@ def scanned(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[
 def test_a_project_without_people_is_silent(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scanned(capsys) == (0, [])
     assert main(["scan"]) == 0
-    said = "no e-mail address, phone number or name in 5 files, and nothing of a private column\n"
-    assert capsys.readouterr().out == said
+    said = r"no e-mail address, phone number or name in \d+ files, and nothing of a private column\n"
+    assert re.fullmatch(said, capsys.readouterr().out)
 
 
 def test_where_nothing_is_made_yet_the_silence_is_told_to_be_worth_little(
@@ -96,7 +97,8 @@ def test_what_is_planted_in_the_source_is_found_in_raw_and_validated_by_its_key(
     assert {one["row"] for one in found} == {f"id={first['id']} date={first['date']}"}
     assert main(["scan"]) == 1
     said = capsys.readouterr().out
-    assert f"data/raw/sales.parquet: note, {found[0]['row']}: {kind} {mask}\n" in said
+    assert f"{found[0]['file']}: note, {found[0]['row']}: {kind} {mask}\n" in said
+    assert found[0]["file"].startswith("data/raw/sales.parquet")
     assert "the role identifier or sensitive in data/contract.yaml" in said
     assert text not in said
 
@@ -122,8 +124,8 @@ def test_a_role_takes_the_finding_away_and_the_column_out_of_what_follows(
 def test_a_raw_table_in_parts_is_read_as_one(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = pd.read_parquet("data/raw/sales.parquet")
     rows.loc[rows.index[-1], "note"] = "Jane Planted"
-    Path("data/raw/sales.parquet").unlink()
-    Path("data/raw/sales.parquet").mkdir()
+    shutil.rmtree("data/raw")
+    Path("data/raw/sales.parquet").mkdir(parents=True)
     for month, part in rows.groupby(pd.to_datetime(rows["date"]).dt.strftime("%Y-%m")):
         part.assign(reasons=None).to_parquet(f"data/raw/sales.parquet/{month}.parquet", index=False)
     found = scanned(capsys)[1]
@@ -281,8 +283,8 @@ def test_private_columns_go_no_further_than_the_raw_table(
         Path("data/contract.yaml").write_text(yaml.safe_dump(known, sort_keys=False))
         rows = table().assign(seller=SECRETS[0], why=SECRETS[1], income=7340019)
         rows.loc[3, "weight_kg"] = 900.0
-        rows.to_parquet("bikes.parquet", index=False)
         params = yaml.safe_load(Path("params.yaml").read_text())
+        rows.to_parquet(params["collect"]["source"], index=False)
         params["features"]["derived"] = []
         Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
         Path("requirements-serve.lock").write_bytes((PROJECT / "requirements-serve.lock").read_bytes())

@@ -1,6 +1,6 @@
 """Find which tables hold a record: those on disk, and those of older commits, which DVC keeps in its cache and on remotes.
 
-Looked through are the parquet files, and folders of them, that the dvc.lock of a commit names: sources, the tables of the road,
+Looked through are the parquet files and the folders of data that the dvc.lock of a commit names: sources, the tables of the road,
 predictions. Every commit that a branch, a tag or another ref of this clone leads to counts; other clones are not seen.
 """
 
@@ -68,15 +68,11 @@ def older(key: Key, contract: Contract, step: Callable[[str], None]) -> list[Ver
         commit = Commit(version.commits[0][:SHORT], version.commits[0])
         try:
             files = _contents(commit, version)
-            tables = [pq.read_table(io.BytesIO(content)) for content in files.values()]
-            held = [(name, _rows([table], key, contract)) for name, table in zip(files, tables, strict=True)]
+            held = [(name, _in_file(content, key, contract)) for name, content in files.items()]
         except UnreadableError as error:
             version.why, version.places = _missing(commit, version, error)
             continue
-        except pa.ArrowInvalid as error:
-            version.why = f"it is no parquet file ({str(error).splitlines()[0].rstrip('.')})"
-            continue
-        version.why = "; ".join(why for _, (_, why) in held if why)
+        version.why = "; ".join(f"{name}: {why}" if len(held) > 1 else why for name, (_, why) in held if why)
         version.rows = sum(rows for _, (rows, _) in held)
         for name in (name for name, (rows, _) in held if rows):
             version.places += commit.places(md5(files[name]))
@@ -120,20 +116,36 @@ def _tips() -> dict[str, list[str]]:
 
 
 def _tables(lock: bytes | None) -> list[tuple[str, str]]:
-    """Return path and hash of the parquet files and folders in a dvc.lock; nothing if it is broken."""
+    """Return path and hash of the parquet files, and of the folders of data, in a dvc.lock; nothing if it is broken."""
     try:
         document = parsed_yaml(lock or b"", str(DVC_LOCK))
         stages: Mapping[str, Any] = document.get("stages") or {}
     except (Refusal, AttributeError):  # a conflict, committed
         return []
     parts = [part for stage in stages.values() for kind in ("deps", "outs") for part in stage.get(kind) or ()]
-    return list(dict.fromkeys((part["path"], part["md5"]) for part in parts
-                              if part.get("md5") and str(part["path"]).endswith(".parquet")))  # fmt: skip
+    named = ((str(part["path"]), str(part.get("md5") or "")) for part in parts)
+    return list(dict.fromkeys((path, hashed) for path, hashed in named if hashed and (
+        path.endswith(".parquet") or (path.startswith("data/") and hashed.endswith(".dir")))))  # fmt: skip
 
 
 def _contents(commit: Commit, version: Version) -> dict[str, bytes]:
+    """Return the files of a table by name; of a folder, not what git and DVC keep beside the data."""
     path = Path(version.path)
-    return commit.folder(path) if version.md5.endswith(".dir") else {path.name: commit.read(path)}
+    if not version.md5.endswith(".dir"):
+        return {path.name: commit.read(path)}
+    return {
+        name: content
+        for name, content in commit.folder(path).items()
+        if not name.startswith(".") and not name.endswith(".dvc")
+    }
+
+
+def _in_file(content: bytes, key: Key, contract: Contract) -> tuple[int, str]:
+    """Return in how many rows of a file a record is, and why that cannot be said."""
+    try:
+        return _rows([pq.read_table(io.BytesIO(content))], key, contract)
+    except pa.ArrowInvalid:
+        return 0, "it is no parquet file; look into it yourself"
 
 
 def _rows(tables: list[pa.Table], key: Key, contract: Contract) -> tuple[int, str]:
