@@ -43,7 +43,13 @@ CONTRACT = {
 }  # fmt: skip
 
 CHANGES = {
-    "collect": {"source": "bikes.parquet", "as_of": "2024-01-01"},
+    "collect": {
+        "source": "data/source/bikes.parquet",
+        "options": {},
+        "as_of": "2024-01-01",
+        "incremental": True,
+        "accept": "",
+    },
     "split": {"test_from": "2023-10-01"},
     "features": {"day_zero": "2022-01-01", "derived": ["bike_days"], "centres": {}, "neighbours": None},
     # Two bicycles a day in a market that stands still: what looks like a trend is noise, so none goes on.
@@ -119,10 +125,10 @@ def bikes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "slice_coverage_max": 1.0,
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    (folder / "data").mkdir()
+    (folder / "data/source").mkdir(parents=True)
     (folder / "data/contract.yaml").write_text(yaml.safe_dump(CONTRACT, sort_keys=False))
     (folder / "data/cards.yaml").write_bytes((PROJECT / "data/cards.yaml").read_bytes())
-    table().to_parquet(folder / "bikes.parquet", index=False)
+    table().to_parquet(folder / "data/source/bikes.parquet", index=False)
     return folder
 
 

@@ -88,8 +88,16 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     assert refused(path).startswith(f"{path} is not a whole parquet file (")
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    assert refused(tmp_path).startswith(f"{tmp_path} is not a whole parquet file (")
+def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path).startswith(f"{tmp_path} is a folder without a parquet file")
+
+
+def test_a_folder_of_tables_is_one_table_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name, part in (("2015-02", TABLE.slice(1)), ("2015-01", TABLE.slice(0, 1))):
+        write_arrow(tmp_path / f"{name}.parquet", part)
+    assert read_arrow(tmp_path).equals(TABLE)
+    (tmp_path / "2015-02.parquet").write_bytes(b"")
+    assert refused(tmp_path).startswith(f"{tmp_path}/2015-02.parquet is not a whole parquet file (")
 
 
 def test_a_write_that_fails_leaves_the_old_table(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hearth.errors import Refusal
-from hearth.records import GROUP_ROWS, LINE_MAX, beside, ending, form, reading, writing
+from hearth.lines import LINE_MAX
+from hearth.records import GROUP_ROWS, beside, ending, form, reading, writing
 
 OWN = ("row", "price")
 TEXT_FORMS = ("x.csv", "x.csv.gz", "x.jsonl", "x.jsonl.gz", "x.ndjson", "x.ndjson.gz")

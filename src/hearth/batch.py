@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from hearth.answering import Answers, BadRequestError
 from hearth.contract import Column, Contract
 from hearth.request import columns_of
+from hearth.row import Row, finite
 from hearth.rules import Columns
 
 Read = Callable[[Any], Any]
@@ -32,14 +33,6 @@ UNREADABLE = "unreadable"
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.0+)?")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _TRUTH = re.compile("true|false", flags=re.IGNORECASE | re.ASCII)
-
-
-class Row(NamedTuple):
-    """Hold a row as it stands in a file: its number from 0, its cells by column, why it cannot be read (empty if it can)."""
-
-    number: int
-    cells: Mapping[str, Any]
-    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,12 +182,6 @@ def _of_text(column: Column) -> Read:
 def _matching(form: re.Pattern[str], read: Read) -> Read:
     fits = form.fullmatch
     return lambda text: read(text) if fits(text) else text or None
-
-
-def finite(text: str) -> Any:
-    """Return the number that a text is, or the text itself where that is beyond all floats."""
-    number = float(text)
-    return text if math.isinf(number) else number
 
 
 def _of_value(column: Column) -> Read:

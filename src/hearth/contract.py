@@ -19,7 +19,7 @@ from hearth.rules import Rule, compile_rule
 from hearth.strict import Listed, Strict, parse
 
 Type = Literal["integer", "number", "boolean", "date", "category", "text"]
-Role = Literal["key", "time", "target", "feature", "recorded_at", "ignored", "identifier", "sensitive"]
+Role = Literal["key", "time", "target", "feature", "recorded_at", "cancelled", "ignored", "identifier", "sensitive"]
 PRIVATE: tuple[Role, ...] = ("identifier", "sensitive")  # they stay in the raw table
 Bound = int | float | datetime.date
 GRID = 1e-9  # share of a step; 1.2 / 0.1 is 11.999999999999998
@@ -78,6 +78,8 @@ class Column(Strict):
             raise ValueError(f"nullable: false for the role {self.role}")
         if self.role in ("time", "recorded_at") and not dated:
             raise ValueError(f"the type date for the role {self.role}, not {self.type}")
+        if self.role == "cancelled" and (self.type != "boolean" or self.nullable):
+            raise ValueError(f"the type boolean and nullable: false for the role cancelled, not {self.type}")
         if self.role == "target" and not (numeric and self.minimum is not None and self.minimum > 0):  # type: ignore[operator]
             raise ValueError("a numeric target with a minimum above 0 (the model learns its logarithm)")
         if self.role == "feature" and dated:
@@ -196,6 +198,8 @@ class Contract(Strict):
                 raise ValueError(f"exactly one column with the role {role}, not {roles[role]}")
         if roles["recorded_at"] > 1 or not roles["key"] or not roles["feature"]:
             raise ValueError("at least one key, at least one feature and at most one recorded_at")
+        if roles["cancelled"] > roles["recorded_at"]:
+            raise ValueError("at most one cancelled, and a recorded_at beside it: which record is the later one?")
         names = {column.name for column in self.columns}
         for check in self.checks:
             if unknown := sorted(check.compiled.names - names):
@@ -272,6 +276,16 @@ class Contract(Strict):
     def watermark(self) -> str:
         """Return the name of the column that says when a row was known."""
         return (self.of("recorded_at") or self.of("time"))[0].name
+
+    @property
+    def recorded_at(self) -> Column | None:
+        """Return the column that says when a row became known, if there is one: then a later record corrects an earlier one."""
+        return next(iter(self.of("recorded_at")), None)
+
+    @property
+    def cancelled(self) -> Column | None:
+        """Return the column that says that a record takes its sale back, if there is one."""
+        return next(iter(self.of("cancelled")), None)
 
     def refusing(self, available: set[str]) -> tuple[Check, ...]:
         """Return the refusing checks that read only `available` columns (a request has no target, for one)."""

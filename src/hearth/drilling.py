@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hearth.bento import stop
+from hearth.collecting import CollectParams
 from hearth.comparing import side
 from hearth.editing import edited
 from hearth.errors import Refusal
@@ -18,7 +19,6 @@ from hearth.promotion import Candidate
 from hearth.registry import write
 from hearth.releases import ARTIFACT, live_tag, message, version_tag
 from hearth.revisions import Commit
-from hearth.stages.collect import CollectParams
 from hearth.storage import read_text, write_text
 from hearth.worktrees import NO_HOOKS
 from hearth.world import World, clone, share

@@ -1,6 +1,7 @@
 """Read and write tables, always the same bytes for the same rows."""
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -13,17 +14,31 @@ from hearth.storage import replacing
 
 
 def read_arrow(path: Path) -> pa.Table:
-    """Return the rows of a parquet file; refuse what is missing, cut off or no parquet at all."""
+    """Return the rows of a parquet file, or of a folder of them by name; refuse what is missing, cut off or no parquet at all."""
     try:
-        with path.open("rb") as file:
-            return pq.read_table(file)
+        if path.is_dir():
+            if parts := sorted(path.glob("*.parquet")):
+                return pa.concat_tables([_read(part) for part in parts])
+            raise Refusal(f"{path} is a folder without a parquet file; `dvc checkout` brings back the last good one.")
+        return _read(path)
     except FileNotFoundError:
         raise Refusal(
             f"{path} does not exist; `make run` makes or pulls it, `dvc checkout` brings back the last good one."
         ) from None
+
+
+def _read(path: Path) -> pa.Table:
+    with path.open("rb") as file:
+        return arrow_of(file, str(path))
+
+
+def arrow_of(content: IO[bytes] | bytes, where: str) -> pa.Table:
+    """Return the rows of a parquet file's content; `where` names it."""
+    try:
+        return pq.read_table(pa.BufferReader(content) if isinstance(content, bytes) else content)
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise Refusal(f"{path} is not a whole parquet file ({reason}); fetch or write it again.") from None
+        raise Refusal(f"{where} is not a whole parquet file ({reason}); fetch or write it again.") from None
 
 
 def read_frame(path: Path) -> pd.DataFrame:

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from hearth.contract import Contract
 from hearth.strict import Strict
-
-REASONS = "reasons"
+from hearth.tables import REASONS
 
 
 class Reason(Strict):

@@ -1,13 +1,11 @@
 """Read rows from CSV, parquet and JSON lines in chunks, and write them; memory holds a chunk and never the file."""
 
-import codecs
 import csv
 import gzip
 import io
 import itertools
 import json
 import math
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,16 +15,14 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hearth.batch import Row, finite
 from hearth.errors import Refusal
+from hearth.lines import csv_rows, jsonl_rows, once, whole
+from hearth.row import Row
 from hearth.storage import replacing
-from hearth.strict import loads
 
 # A format's ending to its name; .parquet compresses by itself, the others may be in gzip.
 FORMS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv", ".jsonl": "jsonl", ".jsonl.gz": "jsonl",
          ".ndjson": "jsonl", ".ndjson.gz": "jsonl"}  # fmt: skip
-# Bytes of a line; the csv module allows a cell as many characters. A quote that is never closed must not read it all.
-LINE_MAX = 131_072
 GROUP_ROWS = 65_536  # rows of a parquet row group at least, which stand in memory until it is written
 
 Rows = Sequence[Mapping[str, Any]]
@@ -83,7 +79,7 @@ def reading(path: Path, size: int) -> Iterator[Source]:
         total = file.seek(0, io.SEEK_END)
         file.seek(0)
         plain: Any = gzip.GzipFile(fileobj=file) if _packed(path) else file
-        names, rows = _csv(path, plain) if form(path) == "csv" else (None, _jsonl(path, plain))
+        names, rows = csv_rows(path, plain) if form(path) == "csv" else (None, jsonl_rows(path, plain))
         yield Source(names, {}, total, "B", _in_chunks(rows, size, file.tell))
 
 
@@ -95,16 +91,6 @@ def _in_chunks(rows: Iterator[Row], size: int, tell: Callable[[], int]) -> Itera
         before = now
 
 
-@contextmanager
-def _whole(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
-    """Refuse the file where reading it fails in one of these ways."""
-    try:
-        yield
-    except errors as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        raise Refusal(f"{path} is not a whole {kind} file ({reason}); fetch or write it again.") from None
-
-
 def _packed(path: Path) -> bool:
     return ending(path).lower().endswith(".gz")
 
@@ -112,91 +98,20 @@ def _packed(path: Path) -> bool:
 def _parquet(path: Path, file: IO[bytes], size: int) -> Source:
     # What Python cannot hold, a day in the year 20000 for one, is a ValueError or an OverflowError.
     errors = (pa.ArrowException, OSError, ValueError, OverflowError)
-    with _whole(path, "parquet", *errors):
+    with whole(path, "parquet", *errors):
         # Not pre-buffered: a row group may be the whole file, and would be read as one.
         opened = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
         schema, total = opened.schema_arrow, opened.metadata.num_rows
 
     def chunks() -> Iterator[tuple[list[Row], int]]:
         number = 0
-        with _whole(path, "parquet", *errors):
+        with whole(path, "parquet", *errors):
             for batch in opened.iter_batches(batch_size=size):
                 yield [Row(place, cells) for place, cells in enumerate(batch.to_pylist(), number)], len(batch)
                 number += len(batch)
 
-    names = _once(path, schema.names)
+    names = once(path, schema.names)
     return Source(names, dict(zip(names, schema.types, strict=True)), total, "row", chunks())
-
-
-def _once(path: Path, names: list[str]) -> list[str]:
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise Refusal(f"{path} has the column {', '.join(doubled)} more than once; keep one.")
-    return names
-
-
-def _lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines, the first without a byte order mark; refuse one that is too long."""
-    with _whole(path, "gzip", EOFError, zlib.error, gzip.BadGzipFile):
-        for place, line in enumerate(iter(lambda: file.readline(LINE_MAX + 1), b""), 1):
-            if len(line) > LINE_MAX:
-                raise Refusal(f"{path}: line {place} is longer than {LINE_MAX:,} bytes; wanted a row on each line.")
-            yield line.removeprefix(codecs.BOM_UTF8) if place == 1 else line
-
-
-def _csv(path: Path, file: IO[bytes]) -> tuple[list[str], Iterator[Row]]:
-    """Return the header and the rows; bytes that are not UTF-8 come as surrogates and cost their own row only."""
-    reader = csv.reader((line.decode(errors="surrogateescape") for line in _lines(path, file)), strict=True)
-    with _quoted(path, reader):
-        names = next(reader, [])
-    if not names:
-        raise Refusal(f"{path} is empty; wanted a header and rows.")
-    if any("\0" in name or _escaped(name) for name in names):
-        raise Refusal(f"{path} is not UTF-8; save it as UTF-8.")
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
-        raise Refusal(f"{path} has the header {names[0][:80]!r}, wanted commas between the columns; save it so.")
-
-    def rows() -> Iterator[Row]:
-        number = 0
-        with _quoted(path, reader):
-            for cells in reader:
-                if cells:  # not an empty line
-                    yield Row(number, dict(zip(names, cells, strict=False)), _fault(cells, len(names)))
-                    number += 1
-
-    return _once(path, names), rows()
-
-
-def _fault(cells: list[str], wanted: int) -> str:
-    if len(cells) != wanted:
-        more = f"; the last are {', '.join(map(repr, cells[wanted:]))[:80]}" if len(cells) > wanted else ""
-        return f"the row has {len(cells)} cells, wanted {wanted} as in the header{more}"
-    return "the row is not UTF-8" if _escaped("".join(cells)) else ""
-
-
-def _escaped(text: str) -> bool:
-    return not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text)
-
-
-@contextmanager
-def _quoted(path: Path, reader: Any) -> Iterator[None]:
-    try:
-        yield
-    except csv.Error as error:
-        raise Refusal(f"{path}: line {reader.line_num} is no line of a CSV ({error}); mend its quotes.") from None
-
-
-def _jsonl(path: Path, file: IO[bytes]) -> Iterator[Row]:
-    """Return the rows; a line that is no object is a row with a fault."""
-    return itertools.starmap(_object, enumerate(line for line in _lines(path, file) if line.strip()))
-
-
-def _object(number: int, line: bytes) -> Row:
-    try:
-        cells = loads(line.decode(), parse_float=finite)
-        fault = "" if isinstance(cells, dict) else "the line is no object with the fields of a house"
-    except ValueError as error:
-        fault = f"the line is not good JSON ({error})"
-    return Row(number, {"line": line.decode(errors="replace").rstrip()}, fault) if fault else Row(number, cells)
 
 
 class Sink(Protocol):

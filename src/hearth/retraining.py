@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import pyarrow.compute as pc
 
 from hearth.clock import now
+from hearth.collecting import CollectParams
 from hearth.comparing import side
 from hearth.comparison import Comparison
 from hearth.contract import parse_contract
@@ -32,7 +33,6 @@ from hearth.releasing import WorseError, promote
 from hearth.revisions import Commit
 from hearth.roads import deliver, forget_too, run_road
 from hearth.splitting import SplitParams
-from hearth.stages.collect import CollectParams
 from hearth.storage import parsed_json, read_bytes, read_json, read_text, read_yaml, write_text
 from hearth.strict import Listed, Strict
 from hearth.tables import conform

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from hearth.acting import act, advised
 from hearth.advising import ON_OUTCOMES, Advice
 from hearth.clock import CLOCK
+from hearth.collecting import CollectParams
 from hearth.contract import Contract
 from hearth.delivery import take
 from hearth.drilling import bad_model, force
@@ -36,7 +37,6 @@ from hearth.request import requests_of
 from hearth.revisions import Commit
 from hearth.rules import Columns
 from hearth.simulation import WEEK, Kind, Lived
-from hearth.stages.collect import CollectParams
 from hearth.tables import conform
 from hearth.watching import look
 from hearth.windows import MonitorParams

@@ -13,6 +13,9 @@ from hearth.contract import Check, Column, Contract, on_grid
 from hearth.errors import Refusal
 from hearth.parquet import columns_of
 
+REASONS = (
+    "reasons"  # the column of the raw table and the quarantine that says why a row is refused; empty where it is not
+)
 _ARROW = {
     "integer": pyarrow.int64(),
     "number": pyarrow.float64(),
@@ -35,19 +38,30 @@ def arrow_schema(columns: Iterable[Column]) -> pyarrow.Schema:
     return pyarrow.schema([(column.name, arrow_type(column)) for column in columns])
 
 
+def raw_schema(contract: Contract) -> pyarrow.Schema:
+    """Return the schema of the raw table: the contract's columns and the reasons."""
+    return arrow_schema(contract.columns).append(pyarrow.field(REASONS, pyarrow.string()))
+
+
 def quarantine_schema(contract: Contract) -> pyarrow.Schema:
     """Return the schema of the quarantine: the columns that leave the raw table, and the reasons."""
-    return arrow_schema(contract.open).append(pyarrow.field("reasons", pyarrow.string()))
+    return arrow_schema(contract.open).append(pyarrow.field(REASONS, pyarrow.string()))
 
 
 def conform(table: pyarrow.Table, contract: Contract, where: str) -> pyarrow.Table:
     """Return the table with the contract's columns, order and types.
 
-    Refuse a table without rows, a missing, doubled or unknown column, and a column whose values do not fit its type
-    without loss. `where` names the table.
+    Refuse a missing, doubled or unknown column, and a column whose values do not fit its type without loss. `where` names the
+    table.
     """
+    check_names(table.column_names, contract, where)
+    names = [column.name for column in contract.columns]
+    return pyarrow.table([_cast(table[column.name], column, where) for column in contract.columns], names=names)
+
+
+def check_names(found: list[str], contract: Contract, where: str) -> None:
+    """Refuse a missing, doubled or unknown column; `where` names the table."""
     wanted = [column.name for column in contract.columns]
-    found = table.column_names
     if missing := [name for name in wanted if name not in found]:
         raise Refusal(f"{where} lacks the column {', '.join(missing)} of the contract; it has {', '.join(found)}.")
     if doubled := sorted({name for name in found if found.count(name) > 1}):
@@ -55,9 +69,6 @@ def conform(table: pyarrow.Table, contract: Contract, where: str) -> pyarrow.Tab
     if unknown := [name for name in found if name not in wanted]:
         raise Refusal(f"{where} has the column {', '.join(unknown)} that data/contract.yaml does not know; "
                       "add it there (role: ignored, if it is not to be used).")  # fmt: skip
-    if not table.num_rows:
-        raise Refusal(f"{where} has no rows; wanted at least one. Check what wrote it.")
-    return pyarrow.table([_cast(table[column.name], column, where) for column in contract.columns], names=wanted)
 
 
 def _cast(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.ChunkedArray:
@@ -145,9 +156,13 @@ def reasons(frame: pd.DataFrame, contract: Contract) -> "pd.Series[str]":
     """Return for each row of a conforming frame its reasons for refusal, joined by "; ", empty for an accepted row.
 
     Private columns are not judged: a reason would tell their values.
+    A frame of the raw table brings reasons of its own, of what could not be read; an empty cell that they name is no second fault.
     """
-    found: dict[int, list[str]] = {}
     plain = without_private(frame, contract).reset_index(drop=True)
+    given = plain.pop(REASONS).dropna() if REASONS in plain else pd.Series(dtype="str")
+    found: dict[int, list[str]] = {row: said.split("; ") for row, said in dict(given).items()}
+    named = {row: {reason.partition(": ")[0] for reason in said} for row, said in found.items()}
+    known = {column.name for column in contract.columns}
     try:
         pandera_schema(contract).validate(plain, lazy=True)
     except pa.errors.SchemaErrors as errors:
@@ -155,6 +170,8 @@ def reasons(frame: pd.DataFrame, contract: Contract) -> "pd.Series[str]":
             if pd.isna(case.index):
                 raise Refusal(f"The table breaks its schema as a whole: {case.column} {case.check}.") from None
             row = int(case.index)
+            if row in named and (case.column in named[row] or not named[row] <= known):
+                continue
             said = found.setdefault(row, [])
             reason = _reason(plain, row, str(case.column), str(case.check), str(case.schema_context), contract)
             if reason not in said:

@@ -4,6 +4,7 @@ import argparse
 
 from hearth.answering import ServiceParams
 from hearth.cards import CardWords
+from hearth.collecting import CollectParams
 from hearth.contract import parse_contract
 from hearth.errors import Refusal
 from hearth.features import FeatureParams, input_names
@@ -19,7 +20,6 @@ from hearth.profile import ProfileParams
 from hearth.releases import ReleaseParams
 from hearth.slices import EvaluateParams
 from hearth.splitting import SplitParams
-from hearth.stages.collect import CollectParams
 from hearth.stages.validate import ValidateParams
 from hearth.staleness import RetrainParams
 from hearth.storage import read_text, read_yaml

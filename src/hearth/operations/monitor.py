@@ -19,6 +19,7 @@ import numpy as np
 from hearth.acting import act, advised
 from hearth.advising import Advice
 from hearth.clock import now
+from hearth.collecting import CollectParams
 from hearth.delivery import take
 from hearth.errors import Refusal, WrongUseError
 from hearth.journal import LOG_DIR
@@ -32,7 +33,6 @@ from hearth.progress import progress
 from hearth.registry import releases
 from hearth.releases import History, ReleaseParams
 from hearth.revisions import Workspace, revision
-from hearth.stages.collect import CollectParams
 from hearth.staleness import RetrainParams
 from hearth.storage import write_json, write_text
 from hearth.watch import watch

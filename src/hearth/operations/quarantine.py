@@ -13,8 +13,9 @@ from hearth.errors import WrongUseError
 from hearth.operations import absolute
 from hearth.parquet import read_frame
 from hearth.paths import CONTRACT, QUARANTINE, VALIDATED
-from hearth.quarantined import REASONS, Reason, by_reason
+from hearth.quarantined import Reason, by_reason
 from hearth.storage import read_yaml, replacing
+from hearth.tables import REASONS
 
 EXAMPLES = 3
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hearth.bento import NAME
 from hearth.cards import CardWords, run_of
+from hearth.collecting import CollectParams
 from hearth.errors import Refusal
 from hearth.evidence import Evidence
 from hearth.findings import Material, Step
@@ -40,7 +41,6 @@ from hearth.paths import (
 from hearth.release import Release, open_release
 from hearth.report import report
 from hearth.slices import EvaluateParams
-from hearth.stages.collect import CollectParams
 from hearth.staleness import Curve
 from hearth.storage import read_bytes, read_folder, read_json, read_text, read_yaml, write_text
 from hearth.strict import parse

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import hearth.stages  # noqa: F401 -- says one thread before the libraries load
 from hearth import staleness
+from hearth.collecting import CollectParams
 from hearth.comparison import MetricName, Scored
 from hearth.contract import Contract, parse_contract
 from hearth.editing import edited
@@ -31,7 +32,6 @@ from hearth.release import open_release
 from hearth.releases import ReleaseParams
 from hearth.rules import Columns
 from hearth.slices import EvaluateParams
-from hearth.stages.collect import CollectParams
 from hearth.stages.train import LIBRARIES, recipe, release
 from hearth.staleness import DECIDING, Curve, Cut, RetrainParams, Source, day_of
 from hearth.storage import read_bytes, read_text, read_yaml, write_json, write_text

@@ -13,7 +13,7 @@ from hearth.paths import CONTRACT, QUARANTINE, RAW, VALIDATED
 from hearth.stages import run
 from hearth.storage import read_yaml
 from hearth.strict import Strict
-from hearth.tables import arrow_schema, quarantine_schema, reasons, warnings, without_private
+from hearth.tables import REASONS, arrow_schema, quarantine_schema, reasons, warnings, without_private
 
 
 class ValidateParams(Strict):
@@ -31,7 +31,7 @@ def main(
     rows = without_private(read_frame(raw), known)
     why = reasons(rows, known)
     bad = why != ""
-    refused, accepted = rows[bad].assign(reasons=why[bad]), rows[~bad]
+    refused, accepted = rows[bad].assign(**{REASONS: why[bad]}), rows[~bad].drop(columns=REASONS)
     check_share(refused, len(rows), params.max_quarantine_share)
     check_budgets(accepted, known)
     write_frame(validated, accepted, arrow_schema(known.open))
@@ -42,7 +42,7 @@ def main(
 def check_share(refused: pd.DataFrame, rows: int, limit: float) -> None:
     """Refuse a delivery with too many refused rows; name the most frequent reasons."""
     if len(refused) > limit * rows:
-        frequent = refused["reasons"].value_counts().head(3)
+        frequent = refused[REASONS].value_counts().head(3)
         listed = "; ".join(f"{count:,} × {reason}" for reason, count in frequent.items())
         raise Refusal(f"{len(refused):,} of {rows:,} rows break the contract, wanted a share of at most {limit} "
                       f"(validate.max_quarantine_share). The most frequent reasons: {listed}.")  # fmt: skip
