@@ -1,5 +1,6 @@
 """Test `hearth scan`: each kind, planted in raw, derived and served files, turns it red; what the project ships does not."""
 
+import gzip
 import io
 import json
 import re
@@ -182,6 +183,8 @@ def with_bento(root: Path, text: str) -> str:
         pytest.param(with_table("models/predictions.parquet", "said"), id="predictions"),
         pytest.param(with_text("models/profile.json", '{"features": {"said": {"levels": {"PLANTED": 1}}}}', "features.said.levels"), id="json"),
         pytest.param(with_text("metrics/slices.csv", 'slice,group\nsaid,"PLANTED"\n', "group, line 2"), id="csv"),
+        pytest.param(with_text("metrics/slices.csv", f'a,b\n"{"x" * 200_000}", PLANTED\n', "text, line 2"), id="csv that is none"),
+        pytest.param(with_text("data/raw/source.json", '{"options": {"asked by": "PLANTED"}}', "options.asked by"), id="provenance"),
         pytest.param(with_text("metrics/report.html", "<p>x</p>\n<p>by PLANTED</p>", "text, line 2"), id="html"),
         pytest.param(with_text("metrics/monitor.prom", "# HELP x PLANTED\n", "text, line 1"), id="text"),
         pytest.param(with_text("data/log/outcomes-2026-01-01.jsonl", '   \n{"note": "PLANTED"}\n{"no', "note, line 2"), id="outcomes"),
@@ -230,6 +233,13 @@ def test_words_of_the_cards_are_meant_to_be_read(project: Path, capsys: pytest.C
     assert scanned(capsys) == (0, [])
 
 
+def test_what_is_just_being_written_is_left_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("data/raw/.waiting/2014-05", "metrics/.report.html.partial"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("Jane Planted")
+    assert scanned(capsys) == (0, [])
+
+
 def test_other_places_can_be_named(project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     with_text(f"{elsewhere}/notes.txt", "PLANTED", "")(project, "Jane Planted")
@@ -239,10 +249,19 @@ def test_other_places_can_be_named(project: Path, capsys: pytest.CaptureFixture[
     assert main(["scan", str(tmp_path / "none")]) == 2
 
 
-@pytest.mark.parametrize("name", ["data/prepared/train.parquet", "models/house_prices.bento"])
-def test_a_broken_file_is_not_passed_over(project: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data/prepared/train.parquet", b"no such thing"),
+        ("models/house_prices.bento", b"no such thing"),
+        ("models/house_prices.bento", gzip.compress(b"x" * 10_000)[:30]),
+    ],
+)
+def test_a_broken_file_is_not_passed_over(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes
+) -> None:
     Path(name).parent.mkdir(exist_ok=True)
-    Path(name).write_bytes(b"no such thing")
+    Path(name).write_bytes(content)
     assert main(["scan"]) == 1
     assert f"error: {name} is n" in capsys.readouterr().err
 

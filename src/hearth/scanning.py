@@ -3,6 +3,7 @@
 import csv
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -36,8 +37,12 @@ def scan(raw: Path, others: Sequence[Path], contract: Contract, public: str) -> 
 
 def _files(root: Path) -> list[Path]:
     """Return the files at or below a path, but those that are just being written, and numbers and pictures."""
-    paths = sorted(root.rglob("*")) if root.is_dir() else [root] if root.is_file() else []
-    return [path for path in paths if path.is_file() and not path.name.startswith(".") and path.suffix not in LEFT_OUT]
+    if root.is_file():
+        return [root]
+    paths = sorted(
+        path for path in root.rglob("*") if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+    return [path for path in paths if path.is_file() and path.suffix not in LEFT_OUT]
 
 
 class _Reader:
@@ -45,24 +50,23 @@ class _Reader:
         self.contract, self.contents, self.public, self.raw = contract, contents, public, raw
 
     def findings(self, name: str, path: Path) -> list[Finding]:
-        if path.suffix == ".parquet":
-            return self._table(name, path)
         try:
-            if path.suffix == ".bento":
-                return [
-                    finding
-                    for inner, content in _members(path)
-                    for finding in self._content(f"{name}!{inner}", content)
-                ]
-            if path.suffix == ".jsonl":
-                return self._log(name, path)
-            return self._content(name, path.read_bytes())
+            return self._read(name, path)
         except OSError as error:
             raise Refusal(f"{path} cannot be read ({error.strerror or error}); check who may read it.") from None
-        except tarfile.TarError as error:
-            raise Refusal(
-                f"{path} is no whole bento ({error}); `dvc checkout` brings back the last good one."
-            ) from None
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise Refusal(f"{path} is no whole bento ({error}); `dvc checkout` brings back the last one.") from None
+        except UnicodeDecodeError as error:
+            raise Refusal(f"{path} has a text that is not UTF-8 ({error.reason}); write it again.") from None
+
+    def _read(self, name: str, path: Path) -> list[Finding]:
+        if path.suffix == ".parquet":
+            return self._table(name, path)
+        if path.suffix == ".jsonl":
+            return self._log(name, path)
+        if path.suffix != ".bento":
+            return self._content(name, path.read_bytes())
+        return [one for inner, content in _members(path) for one in self._content(f"{name}!{inner}", content)]
 
     def _table(self, name: str, path: Path) -> list[Finding]:
         table = read_arrow(path)
@@ -92,7 +96,10 @@ class _Reader:
             return []
         suffix = PurePosixPath(name).suffix
         if suffix == ".csv":
-            rows = list(csv.reader(io.StringIO(text)))
+            try:
+                rows = list(csv.reader(io.StringIO(text)))
+            except csv.Error:
+                return look(name, of_lines(text), self.contents, self.public, lambda row: f"line {row}")
             head = rows[0] if rows else []
             cells = (Cell(column, row, cell) for row, line in enumerate(rows[1:], 2)
                      for column, cell in zip(head, line, strict=False))  # fmt: skip

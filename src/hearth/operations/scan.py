@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             raise WrongUseError(f"{path} does not exist; name files and folders that do.")
     contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
     public = " ".join((read_text(CONTRACT) + read_text(CARDS)).split())
-    found, files = scan(RAW, options.paths or [*DERIVED, Path(options.log)], contract, public)
+    found, files = scan(RAW.parent, options.paths or [*DERIVED, Path(options.log)], contract, public)
     if options.json:
         print(json.dumps({"files": files, "findings": [one.model_dump() for one in found]}, indent=2, sort_keys=True))
     else:
