@@ -242,6 +242,20 @@ def test_a_version_with_other_columns_is_named_and_not_passed_over(
     assert "may have it, and cannot be searched: it has no column number" in told
 
 
+def test_a_shallow_clone_says_that_it_does_not_see_all(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "This clone is shallow" not in said(capsys, "id=2", "--dry-run")[1]
+    tiny.git(project, "clone", "--quiet", "--depth", "1", f"file://{project}", str(tmp_path / "shallow"))
+    monkeypatch.chdir(tmp_path / "shallow")
+    status, told = said(capsys, "id=3", "--dry-run")
+    assert status == 1
+    assert (
+        "This clone is shallow: older versions are not seen in it; `git fetch --unshallow --tags` brings them.\n"
+        in told
+    )
+
+
 def test_a_file_of_a_source_that_is_no_table_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.write(project, "data/source/more.csv", "id\n3\n")
     tiny.dvc(project, "repro", "collect")

@@ -88,6 +88,11 @@ def _missing(commit: Commit, version: Version, error: UnreadableError) -> tuple[
     return (str(error), places) if places else ("it lies in no cache and on no remote of this clone", [])
 
 
+def is_shallow() -> bool:
+    """Return whether this clone knows the newest commits only."""
+    return git("rev-parse", "--is-shallow-repository") == "true"
+
+
 def _versions() -> list[Version]:
     """Return each table that a dvc.lock of a commit names, once for each content."""
     tips = _tips()

@@ -30,7 +30,7 @@ from hearth.operations import absolute
 from hearth.paths import CONTRACT, FORGOTTEN, LOG
 from hearth.storage import read_text, read_yaml, write_text
 from hearth.strict import loads
-from hearth.versions import HERE, SHORT, Version, here, older
+from hearth.versions import HERE, SHORT, Version, here, is_shallow, older
 
 SETTLED_S = 0.2  # in which a line that is being written is whole; what is half a line then was torn
 
@@ -73,11 +73,12 @@ def _record(options: argparse.Namespace) -> int:
         key = parse_key(options.key, contract)
     except ValueError as error:
         raise WrongUseError(f"{error}.") from None
-    text = read_text(FORGOTTEN) if FORGOTTEN.is_file() else ""
-    listed = is_on(key, contract, parse_marks(text, contract, str(FORGOTTEN)))
+    listed = is_on(key, contract, parse_marks(_list(), contract, str(FORGOTTEN)))
     tables, past = here(key, contract), older(key, contract, _looking)
     said = " ".join(f"{name}={value}" for name, value in key.items())
     print("\n".join(told(said, tables, past)))
+    if is_shallow():
+        print("This clone is shallow: older versions are not seen in it; `git fetch --unshallow --tags` brings them.")
     if not (tables or any(version.rows for version in past) or listed or options.unseen):
         unread = f" ({len(past)} older tables cannot be read here)" if past else ""
         raise Refusal(f"no table here has {said}{unread}, so nothing was changed. Check the key; if the source may deliver it all the "
@@ -89,10 +90,14 @@ def _record(options: argparse.Namespace) -> int:
             else f"nothing is changed; without --dry-run {said} is forgotten"
         )
         return 0
-    write_text(FORGOTTEN, with_mark(text, mark_of(key, contract)))
+    write_text(FORGOTTEN, with_mark(_list(), mark_of(key, contract)))  # read anew: the search took a while
     print(f"{said} is on the list {FORGOTTEN} now; `dvc repro`, and commit the list with dvc.lock: from then on no version has it.\n"
-          f"`git checkout {FORGOTTEN}` undoes this until then. Predictions know no keys: forget them by their ids.")  # fmt: skip
+          "Taking its line away undoes this. Predictions know no keys: forget them by their ids.")  # fmt: skip
     return 0
+
+
+def _list() -> str:
+    return read_text(FORGOTTEN) if FORGOTTEN.is_file() else ""
 
 
 def _looking(what: str) -> None:
