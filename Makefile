@@ -14,12 +14,13 @@ help: ## list the targets
 	@echo "hearth: a house-price model that is kept true. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-run: .venv/road.done ## set up, pull the sample, run the road, show the metrics
+run: .venv/road.done ## set up, pull the sample, run the road, show the metrics, look for people in what it made
 	@hearth check
 	@[ ! -e data/source/house_sales.parquet.dvc ] || [ -e data/source/house_sales.parquet ] || \
 	  dvc pull --remote sample data/source/house_sales.parquet.dvc
 	@dvc repro || { echo "The road stopped. \`dvc checkout --force\` brings back the last good outputs." >&2; exit 1; }
 	@hearth summary
+	@hearth scan
 
 serve: .venv/road.done ## serve the released bento, or the one made here, on 127.0.0.1:3000
 	@hearth serve
@@ -48,11 +49,12 @@ test-image: .venv/dev.done ## build, run and stop the real image with podman (so
 	@sh tests/system.sh image
 	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py
 
-check: .venv/dev.done ## lint, format, types, and what is written twice
+check: .venv/dev.done ## lint, format, types, what is written twice, and people in the data that is here
 	@ruff check .
 	@ruff format --check .
 	@mypy
 	@hearth docs --check
+	@hearth scan
 
 format: .venv/dev.done ## mend what the linter and the formatter can mend
 	@ruff check --fix .

@@ -252,6 +252,29 @@ def test_check_holds_features_to_the_contract(project: Path, capsys: pytest.Capt
     ]
 
 
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [("sqft_lot15", "features.derived: lot_beside_neighbours reads"), ("view", "features.neighbours reads")],
+)
+def test_check_lets_no_private_column_into_the_model(
+    project: Path, capsys: pytest.CaptureFixture[str], column: str, said: str
+) -> None:
+    private = {"type": "integer", "unit": "thing", "role": "sensitive", "meaning": "Nobody's business."}
+    found = refused(project, capsys, lambda _, known: known["columns"].update({column: private}))
+    assert found == [f"params.yaml: {said} '{column}', which is no feature of the contract."]
+
+
+def test_check_finds_a_list_of_forgotten_records_that_would_let_one_back_in(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"id,date {'a' * 64}\n"
+    (project / "data/forgotten.txt").write_text(f"# what is forgotten\n{line}")
+    assert main(["check"]) == 0
+    (project / "data/forgotten.txt").write_text(line.replace("id", "house"))
+    assert main(["check"]) == 1
+    assert "data/forgotten.txt: line 1 names 'house', which is no key column" in capsys.readouterr().err
+
+
 def test_check_refuses_a_missing_contract(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "data/contract.yaml").unlink()
     assert main(["check"]) == 1
@@ -275,8 +298,13 @@ def test_check_finds_a_hollow_card_before_the_road_runs(project: Path, capsys: p
 
 def test_the_dictionary_has_a_row_for_every_column_and_check() -> None:
     text = dictionary(contract())
+    everywhere = "tables, model, log, reports"
+    kept_in = {"key": "tables, reports", "target": "tables, reports", "time": everywhere, "feature": everywhere}
     for column in contract().columns:
-        assert f"\n| `{column.name}` | {column.role} | {column.expected} | no | {column.meaning} |\n" in text
+        assert (
+            f"\n| `{column.name}` | {column.role} | {column.expected} | no | {kept_in[column.role]} | {column.meaning} |\n"
+            in text
+        )
     for rule in contract().checks:
         budget = "" if rule.budget is None else f"{100 * rule.budget:.1f}%"
         assert f"\n| `{rule.name}` | `{rule.rule}` | {rule.severity} | {budget} | {rule.meaning} |\n" in text
@@ -292,21 +320,34 @@ def test_the_dictionary_follows_the_contract() -> None:
     known = changed({"grade": {"nullable": True, "meaning": "Another meaning."}, "agent": {
         "type": "category", "unit": "name", "role": "ignored", "categories": ["a", "b"], "meaning": "Who sold it."}})  # fmt: skip
     text = dictionary(known)
-    assert "| `grade` | feature | a whole number from 1 to 13 (score), or null | allowed | Another meaning. |" in text
-    assert "| `agent` | ignored | one of the 2 categories of agent (name) | no | Who sold it. |" in text
+    assert (
+        "| `grade` | feature | a whole number from 1 to 13 (score), or null | allowed | tables, model, log, reports | Another meaning. |"
+        in text
+    )
+    assert (
+        "| `agent` | ignored | one of the 2 categories of agent (name) | no | raw and validated tables | Who sold it. |"
+        in text
+    )
     assert "\n- `agent`: a, b\n" in text
+
+
+def test_the_dictionary_says_that_private_columns_stay_in_the_raw_table() -> None:
+    known = changed({"owner": {"type": "text", "unit": "name", "role": "identifier", "meaning": "Who sold it."}})
+    assert "| `owner` | identifier | a text | not judged | raw table only | Who sold it. |" in dictionary(known)
+    assert "role `identifier` or `sensitive` (`owner`) stay in the raw table" in dictionary(known)
+    assert "role `identifier` or `sensitive` (none) stay in the raw table" in dictionary(contract())
 
 
 def test_every_row_of_the_dictionary_has_the_cells_of_its_head() -> None:
     rows = [line for line in dictionary(contract()).splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(contract().columns) + 2 + len(contract().checks)
-    assert {row.count("|") for row in rows} == {6}
+    assert [row.count("|") for row in rows] == [7] * (2 + len(contract().columns)) + [6] * (2 + len(contract().checks))
 
 
 def test_a_bar_in_a_meaning_splits_no_row() -> None:
     text = dictionary(changed({"grade": {"meaning": "Either a | or b."}}))
     row = next(line for line in text.splitlines() if line.startswith("| `grade`"))
-    assert row.replace(r"\|", "").count("|") == 6
+    assert row.replace(r"\|", "").count("|") == 7
 
 
 def test_metrics_are_told_in_words() -> None:

@@ -276,6 +276,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     known = {"type": "date", "unit": "day", "role": "recorded_at", "meaning": "Day on which the sale became known."}
     contract["columns"] = contract["columns"] | {"recorded": known}
     (root / "data/contract.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
+    (root / "data/forgotten.txt").touch()
     (root / ".gitignore").write_text("/data/raw\n/sales.duckdb*\n")
     checkout = checkout_at(root)
     checkout.run("git", "init", "--quiet")

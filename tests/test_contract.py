@@ -14,6 +14,7 @@ from hearth.contract import Contract, on_grid, parse_contract
 from hearth.errors import Refusal
 
 Edit = Callable[[dict[str, Any]], object]
+TEXT = {"type": "text", "unit": "text", "role": "ignored", "meaning": "What somebody wrote."}
 
 
 def refused(edit: Edit) -> str:
@@ -115,7 +116,7 @@ def test_a_column_says_in_words_what_a_value_must_be(name: str, keys: dict[str, 
         pytest.param(column("grade", colour="red"), "data/contract.yaml: columns.grade.colour", "is not a known key; known are", id="unknown key"),
         pytest.param(column("grade", minimun=1), "data/contract.yaml: columns.grade.minimun", "did you mean 'minimum'?", id="misspelt key"),
         pytest.param(column("grade", role="targets"), "data/contract.yaml: columns.grade.role is 'targets'", "'key', 'time', 'target', 'feature'", id="unknown role"),
-        pytest.param(column("grade", type="int"), "data/contract.yaml: columns.grade.type is 'int'", "'integer', 'number', 'boolean', 'date' or 'category'", id="unknown type"),
+        pytest.param(column("grade", type="int"), "data/contract.yaml: columns.grade.type is 'int'", "'integer', 'number', 'boolean', 'date', 'category' or 'text'", id="unknown type"),
         pytest.param(lambda v: v["columns"]["grade"].pop("unit"), "data/contract.yaml: columns.grade.unit", "is missing; add it", id="no unit"),
         pytest.param(column("grade", meaning=""), "data/contract.yaml: columns.grade.meaning is ''", "at least 1 character", id="no meaning"),
         pytest.param(column("grade", minimum=14), "data/contract.yaml: columns.grade ", "a minimum no larger than the maximum, not 14 and 13", id="minimum above maximum"),
@@ -139,6 +140,13 @@ def test_a_column_says_in_words_what_a_value_must_be(name: str, keys: dict[str, 
         pytest.param(column("waterfront", role="target"), "data/contract.yaml: columns.waterfront ", "a numeric target", id="a boolean target"),
         pytest.param(column("grade", role="time"), "data/contract.yaml: columns.grade ", "the type date for the role time, not integer", id="a number as time"),
         pytest.param(column("date", role="feature"), "data/contract.yaml: columns.date ", "a feature that is no date", id="a date as feature"),
+        pytest.param(column("grade", role="identifier"), "data/contract.yaml: columns.grade ", "no minimum, maximum, step or example for the role identifier", id="bounds on an identifier"),
+        pytest.param(column("waterfront", role="sensitive"), "data/contract.yaml: columns.waterfront ", "no minimum, maximum, step or example for the role sensitive", id="an example of what is sensitive"),
+        pytest.param(lambda v: v["columns"].update(owner={**TEXT, "role": "feature"}), "data/contract.yaml: columns.owner ", "the role identifier, sensitive or ignored for the type text, not feature", id="a text as feature"),
+        pytest.param(lambda v: v["columns"].update(owner={**TEXT, "role": "key"}), "data/contract.yaml: columns.owner ", "the role identifier, sensitive or ignored for the type text, not key", id="a text as key"),
+        pytest.param(lambda v: v["columns"].update(note={**TEXT, "minimum": 1}), "data/contract.yaml: columns.note ", "a bound that fits the type text, not 1", id="a bound on a text"),
+        pytest.param(lambda v: (v["columns"].update(note=TEXT), v["checks"]["area_parts_sum"].update(rule="note > 1")), "data/contract.yaml ", "checks over numbers; area_parts_sum names 'note', a text", id="check on a text"),
+        pytest.param(lambda v: (v["columns"].update(income={**TEXT, "type": "integer", "role": "sensitive"}), v["checks"]["lot_plausible"].update(rule="income > 1")), "data/contract.yaml ", "lot_plausible names 'income', whose role is sensitive", id="check on what is sensitive"),
         pytest.param(column("grade", role="target"), "data/contract.yaml ", "exactly one column with the role target, not 2", id="two targets"),
         pytest.param(column("price", role="ignored"), "data/contract.yaml ", "exactly one column with the role target, not 0", id="no target"),
         pytest.param(column("date", role="ignored"), "data/contract.yaml ", "exactly one column with the role time, not 0", id="no time"),
@@ -194,6 +202,20 @@ def test_a_name_inside_a_column_is_an_unknown_key() -> None:
 @pytest.mark.parametrize("example", ["x", 7.5, 99])
 def test_an_example_that_the_column_refuses_is_refused(example: object) -> None:
     assert "columns.grade" in refused(column("grade", example=example))
+
+
+def test_private_columns_are_told_apart_from_those_that_leave_the_raw_table() -> None:
+    known = changed(
+        {
+            "owner": TEXT | {"role": "identifier"},
+            "income": TEXT | {"type": "integer", "role": "sensitive"},
+            "note": TEXT,
+        }
+    )
+    assert [column.name for column in known.private] == ["owner", "income"]
+    assert [column.name for column in known.open] == [column.name for column in contract().columns] + ["note"]
+    assert (known["owner"].expected, known["note"].accepts("x"), known["note"].accepts(1)) == ("a text", True, False)
+    assert {column.name for column in known.features} == {column.name for column in contract().features}
 
 
 def test_a_contract_cannot_be_changed() -> None:

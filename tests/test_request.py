@@ -31,6 +31,15 @@ def test_the_fields_are_the_features_and_the_day() -> None:
     assert [name for name, field in fields.items() if not field.is_required()] == ["date"]
 
 
+@pytest.mark.parametrize("role", ["identifier", "sensitive"])
+def test_a_private_column_is_no_field_and_refused_like_any_unknown_one(role: str) -> None:
+    """So it cannot come into the prediction log either, which holds what was priced."""
+    known = changed({"owner": {"type": "text", "unit": "name", "role": role, "meaning": "Who sold it."}})
+    assert list(request_model(known).model_fields) == list(request_model(contract()).model_fields)
+    assert faults(HOUSE, known) == []
+    assert faults(HOUSE | {"owner": "x"}, known) == [("owner", "extra_forbidden")]
+
+
 def test_the_schema_tells_bounds_units_and_examples() -> None:
     """It is what the service's form and its clients are made of."""
     schema = request_model(contract()).model_json_schema()

@@ -23,11 +23,14 @@ from hearth.editing import edited
 from hearth.errors import Refusal
 from hearth.operations.retrain import told
 from hearth.retraining import Retrained
+from hearth.roads import forget_too
+from hearth.worktrees import Tree
 
 Clone = Callable[..., Checkout]
 OLD, NEW = "2015-03-01", "2015-03-29"
 BRANCH = f"retrain/{NEW}"
 VERSION = "v0.1.0"
+LIST, FORGOTTEN = "data/forgotten.txt", f"id {'a' * 64}"
 NEWEST = str(sample().iloc[::EVERY]["date"].max())
 
 
@@ -116,6 +119,7 @@ def test_a_retraining_from_one_end_to_the_other(clone: Clone) -> None:
     (project.root / "notes.txt").write_text("mine")
     project.run("git", "add", "CHANGELOG.md")
     (project.root / "CHANGELOG.md").write_text("what I am at now\n")
+    (project.root / LIST).write_text(f"# mine\n{FORGOTTEN}\n")
     # Not committed either, and not what is retrained with or judged by.
     set_params(project, {"releases.margins.mdape": 0.0, "gate.mdape_max": 0.01, "model.members.mean.seed": 99})
     before = state(project)
@@ -154,6 +158,25 @@ def test_a_retraining_from_one_end_to_the_other(clone: Clone) -> None:
     assert state(project) == before
 
 
+def test_a_start_that_knows_no_list_is_refused_where_something_was_forgotten(tmp_path: Path) -> None:
+    """Its road would take the record in again."""
+    home, tree = tmp_path / "home", Tree(tmp_path / "tree")
+    for folder in (home, tree.folder):
+        (folder / "data").mkdir(parents=True)
+    forget_too(tree, home)
+    (home / LIST).write_text("# nothing yet\n")
+    forget_too(tree, home)
+    assert not (tree.folder / LIST).exists()
+    (home / LIST).write_text(f"# mine\n{FORGOTTEN}\n")
+    with pytest.raises(
+        Refusal, match=r"has no data/forgotten\.txt, so its road would take in again what was forgotten"
+    ):
+        forget_too(tree, home)
+    (tree.folder / LIST).write_text(f"# its own\nid {'b' * 64}\n")
+    forget_too(tree, home)
+    assert (tree.folder / LIST).read_text() == f"# its own\n{FORGOTTEN}\nid {'b' * 64}\n"
+
+
 def on_the_branch(project: Checkout) -> None:
     """Hold the branch to what it is to be: one honest commit on the champion's, with all that the road made."""
     assert (
@@ -165,8 +188,14 @@ def on_the_branch(project: Checkout) -> None:
         f"-  as_of: '{OLD}'", f"+  as_of: '{NEW}'", "-  test_from: '2015-01-01'", "+  test_from: '2015-01-29'",
     ]  # fmt: skip
     changed = project.run("git", "diff", "--name-only", f"{BRANCH}^", BRANCH).stdout.splitlines()
-    assert {"dvc.lock", "params.yaml", "README.md", "metrics/metrics.json", "metrics/evidence.json"} <= set(changed)
-    assert not [name for name in changed if not re.match(r"(dvc\.lock|params\.yaml|README\.md|metrics/)", name)]
+    assert {LIST, "dvc.lock", "params.yaml", "README.md", "metrics/metrics.json", "metrics/evidence.json"} <= set(
+        changed
+    )
+    assert not [name for name in changed if not re.match(rf"({LIST}|dvc\.lock|params\.yaml|README\.md|metrics/)", name)]
+    lines = project.run("git", "diff", "--unified=0", f"{BRANCH}^", BRANCH, "--", LIST).stdout.splitlines()
+    assert [line for line in lines if re.match(r"[-+]\w", line)] == [f"+{FORGOTTEN}"], (
+        "what was forgotten since stays so"
+    )
     message = project.run("git", "log", "-1", "--format=%B", BRANCH).stdout
     assert f"Retrain on the sales before {NEW}\n" in message
     assert "moved by 28 days" in message

@@ -111,6 +111,16 @@ def test_a_file_is_no_folder_and_a_folder_no_file(project: Path) -> None:
     assert "neither in git nor in its dvc.lock" in refused(lambda: known.folder(Path("none")))
 
 
+def test_an_object_is_told_where_it_lies(project: Path) -> None:
+    known = revision("HEAD")
+    cache, remote = tiny.cached(project, MD5), tiny.cached(project, MD5, remote=True)
+    assert known.places(MD5) == [str(cache), f"remote away: {remote.resolve()}"]
+    cache.unlink()
+    assert known.places(MD5) == [f"remote away: {remote.resolve()}"]
+    remote.unlink()
+    assert known.places(MD5) == []
+
+
 def test_sources_are_the_modules_of_the_commit(project: Path) -> None:
     tiny.write(project, "src/hearth/one.py", "ONE = 2\n")
     known = revision("HEAD")

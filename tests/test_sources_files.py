@@ -485,7 +485,7 @@ def written_csv(names: list[str], rows: list[list[str]]) -> bytes:
     import csv as module
 
     text = io.StringIO(newline="")
-    module.writer(text, lineterminator="\n").writerows([names, *rows])
+    module.writer(text, lineterminator="\n", quoting=module.QUOTE_ALL).writerows([names, *rows])
     return text.getvalue().encode(errors="replace")
 
 

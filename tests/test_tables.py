@@ -20,7 +20,16 @@ from samples import ask, changed, contract, document, frame, houses, sales
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.parquet import to_frame
-from hearth.tables import arrow_schema, arrow_type, conform, raw_schema, reasons, warnings
+from hearth.tables import (
+    arrow_schema,
+    arrow_type,
+    conform,
+    quarantine_schema,
+    raw_schema,
+    reasons,
+    warnings,
+    without_private,
+)
 
 DAY = datetime.date(2014, 7, 1)
 
@@ -51,6 +60,50 @@ def judged(known: Contract | None = None, **cells: list[Any]) -> list[str]:
         replaced = pa.array(values, type=arrow_type(known[name]), from_pandas=False)
         found = found.set_column(found.column_names.index(name), name, replaced)
     return reasons(to_frame(conform(found, known, "sales.parquet")), known).tolist()
+
+
+# Privacy
+
+PRIVATE = {
+    "owner": {"type": "text", "unit": "name", "role": "identifier", "meaning": "Who sold it."},
+    "income": {"type": "integer", "unit": "dollar", "role": "sensitive", "meaning": "Of the owner."},
+    "note": {"type": "text", "unit": "text", "role": "ignored", "meaning": "Words."},
+}
+
+
+def with_people() -> pa.Table:
+    """Return two sales, the second with two faults of its own and an owner whom nobody knows."""
+    cells = {"owner": ["Planted Person", None], "income": [71, None], "note": ["words", None], "grade": [7, 99]}
+    found = table(2).drop_columns(["grade"])
+    for name, values in cells.items():
+        found = found.append_column(name, pa.array(values))
+    return found
+
+
+def test_private_columns_are_in_no_schema_after_the_raw_table() -> None:
+    known = changed(PRIVATE)
+    raw = conform(with_people(), known, "x")
+    assert [str(raw.schema.field(name).type) for name in PRIVATE] == ["string", "int64", "string"]
+    frame = without_private(to_frame(raw), known)
+    assert "note" in frame
+    assert not {"owner", "income"} & {*frame, *quarantine_schema(known).names, *arrow_schema(known.open).names}
+    assert "note" in quarantine_schema(known).names
+
+
+def test_private_cells_are_not_judged_and_stand_in_no_reason() -> None:
+    found = reasons(to_frame(conform(with_people(), changed(PRIVATE), "x")), changed(PRIVATE)).tolist()
+    assert found[0] == ""
+    assert [part.split(",")[0] for part in found[1].split("; ")] == ["grade: 99", "note: empty"]
+
+
+def test_a_refused_column_shows_no_private_value() -> None:
+    wrong = pa.array([71.5, 72.5])
+    ordinary = changed(PRIVATE | {"income": PRIVATE["income"] | {"role": "ignored"}})
+    found = with_people().drop_columns(["income"]).append_column("income", wrong)
+    assert "71.5" in refused(found, ordinary)
+    said = refused(found, changed(PRIVATE))
+    assert "71" not in said
+    assert said.endswith("the column income is of type double, wanted a whole number (dollar); a value does not fit.")
 
 
 # Structure

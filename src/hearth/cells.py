@@ -46,6 +46,8 @@ def typed(texts: pa.Table, contract: Contract, where: str, notation: Notation) -
         cells = _stripped(plain[column.name])
         found = _read(cells, column, notation)
         arrays.append(found)
+        if column.private:  # not judged: a reason would tell the cell
+            continue
         for row in np.flatnonzero(
             pc.and_(pc.is_valid(cells), pc.is_null(found)).to_numpy(zero_copy_only=False)
         ).tolist():

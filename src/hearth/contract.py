@@ -18,8 +18,9 @@ from hearth.errors import Refusal
 from hearth.rules import Rule, compile_rule
 from hearth.strict import Listed, Strict, parse
 
-Type = Literal["integer", "number", "boolean", "date", "category"]
-Role = Literal["key", "time", "target", "feature", "recorded_at", "cancelled", "ignored"]
+Type = Literal["integer", "number", "boolean", "date", "category", "text"]
+Role = Literal["key", "time", "target", "feature", "recorded_at", "cancelled", "ignored", "identifier", "sensitive"]
+PRIVATE: tuple[Role, ...] = ("identifier", "sensitive")  # they stay in the raw table
 Bound = int | float | datetime.date
 GRID = 1e-9  # share of a step; 1.2 / 0.1 is 11.999999999999998
 Text = Annotated[str, Field(min_length=1)]
@@ -86,10 +87,25 @@ class Column(Strict):
         return self
 
     @model_validator(mode="after")
+    def _privacy(self) -> "Column":
+        if self.type == "text" and self.role not in (*PRIVATE, "ignored"):
+            raise ValueError(f"the role identifier, sensitive or ignored for the type text, not {self.role}")
+        if self.private and any(given is not None for given in (self.minimum, self.maximum, self.step, self.example)):
+            raise ValueError(
+                f"no minimum, maximum, step or example for the role {self.role}: only the raw table has it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _exemplary(self) -> "Column":
         if self.example is not None and not self.accepts(self.example):
             raise ValueError(f"an example that the column accepts ({self.expected}), not {self.example!r}")
         return self
+
+    @property
+    def private(self) -> bool:
+        """Return whether it tells of a person: then no table but the raw one, no model, log or report may have it."""
+        return self.role in PRIVATE
 
     @cached_property
     def places(self) -> dict[int | str, int]:
@@ -100,8 +116,8 @@ class Column(Strict):
         """Return whether a value has the column's type and keeps its bounds, its step and its categories."""
         if self.categories:
             return any(value == known and type(value) is type(known) for known in self.categories)
-        kinds: Any = {"integer": int, "number": (int, float), "boolean": bool, "date": datetime.date}[self.type]
-        if not isinstance(value, kinds) or isinstance(value, bool) != (self.type == "boolean"):
+        kinds: Any = {"integer": int, "number": (int, float), "boolean": bool, "date": datetime.date, "text": str}
+        if not isinstance(value, kinds[self.type]) or isinstance(value, bool) != (self.type == "boolean"):
             return False
         low = self.minimum is None or value >= self.minimum
         high = self.maximum is None or value <= self.maximum
@@ -115,6 +131,7 @@ class Column(Strict):
             "number": "a number",
             "boolean": "true or false",
             "date": "a date as YYYY-MM-DD",
+            "text": "a text",
         }
         if self.categories:
             return f"one of the {len(self.categories)} categories of {self.name} ({self.unit})"
@@ -125,7 +142,7 @@ class Column(Strict):
             words += f" of at least {self.minimum}" if self.maximum is None else f" of at most {self.maximum}"
         if self.step is not None:
             words += f" in steps of {self.step:g}"
-        unit = "" if self.type in ("boolean", "date") else f" ({self.unit})"
+        unit = "" if self.type in ("boolean", "date", "text") else f" ({self.unit})"
         return words + unit + (", or null" if self.nullable else "")
 
 
@@ -195,6 +212,17 @@ class Contract(Strict):
                     raise ValueError(f"checks over numbers; {check.name} names {name!r}, whose categories are texts")
         return self
 
+    @model_validator(mode="after")
+    def _checkable(self) -> "Contract":
+        for check in self.checks:
+            for column in (self[name] for name in sorted(check.compiled.names)):
+                if column.private:
+                    raise ValueError(f"checks over columns that leave the raw table; {check.name} names {column.name!r}, "
+                                     f"whose role is {column.role}")  # fmt: skip
+                if column.type == "text":
+                    raise ValueError(f"checks over numbers; {check.name} names {column.name!r}, a text")
+        return self
+
     def __getitem__(self, name: str) -> Column:
         """Return the column of that name."""
         return self._by_name[name]
@@ -218,6 +246,16 @@ class Contract(Strict):
     def features(self) -> tuple[Column, ...]:
         """Return the columns that a model may use and that a request gives."""
         return self.of("feature")
+
+    @cached_property
+    def private(self) -> tuple[Column, ...]:
+        """Return the columns that only the raw table may have."""
+        return self.of(*PRIVATE)
+
+    @cached_property
+    def open(self) -> tuple[Column, ...]:
+        """Return the columns of the tables after the raw one."""
+        return tuple(column for column in self.columns if not column.private)
 
     @cached_property
     def time(self) -> Column:

@@ -21,7 +21,7 @@ def history(folder: Path, file: Path) -> History:
         commits = _commits(folder, file, tags)
     except Refusal as refusal:
         return History((), "", (f"There is no history: {refusal}",))
-    contents = _contents(folder, [f"{commit}:{prefix}{file.as_posix()}" for commit, _, _ in commits])
+    contents = contents_of(folder, [f"{commit}:{prefix}{file.as_posix()}" for commit, _, _ in commits])
     best = champions(tags)
     entries = []
     for (commit, day, subject), content in zip(commits, contents, strict=True):
@@ -58,7 +58,7 @@ def _commits(folder: Path, file: Path, tags: Mapping[str, str]) -> list[tuple[st
     return [(commit, day, subject) for commit, day, subject in rows if commit in wanted]
 
 
-def _contents(folder: Path, names: Sequence[str]) -> list[bytes | None]:
+def contents_of(folder: Path, names: Sequence[str]) -> list[bytes | None]:
     """Return the content of each `commit:path`, None where there is none, from one process of git."""
     if not names:
         return []

@@ -5,7 +5,7 @@ replaces one. Memory holds a batch of what is read and a chunk of one month, nev
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hearth.contract import Contract
+from hearth.forgotten import Mark, keep
 from hearth.ledger import current, months
 from hearth.tables import REASONS, raw_schema
 
@@ -27,8 +28,9 @@ GROUP_ROWS = 262_144  # of a parquet row group, whatever the chunks were, so tha
 class Waiting:
     """Hold rows on disk by month until all have come; use it in a `with`, which takes the folder away."""
 
-    def __init__(self, folder: Path, contract: Contract) -> None:
-        """Take where the rows wait."""
+    def __init__(self, folder: Path, contract: Contract, listed: Sequence[Mark] = ()) -> None:
+        """Take where the rows wait, and which records are to be forgotten."""
+        self._listed, self.forgotten = listed, 0
         self._folder, self._contract, self._schema = folder, contract, raw_schema(contract)
         self._stack = ExitStack()
         self._writers: dict[str, Any] = {}
@@ -49,7 +51,10 @@ class Waiting:
             self._folder.parent.rmdir()
 
     def add(self, rows: pa.Table) -> None:
-        """Put rows with the raw table's columns to those of their months."""
+        """Put rows with the raw table's columns to those of their months, but for those that are to be forgotten."""
+        came = len(rows)
+        rows = keep(rows, self._contract, self._listed)
+        self.forgotten += came - len(rows)
         if not len(rows):
             return
         found, places = np.unique(months(rows, self._contract), return_inverse=True)

@@ -49,7 +49,7 @@ def _kind(said: str, contract: Contract) -> str:
 
 def _example(row: "pd.Series[Any]", reason: str, contract: Contract) -> dict[str, Any]:
     """Return the keys of a row, and the cells that the reason names."""
-    names: Sequence[str] = [column.name for column in contract.columns]
+    names: Sequence[str] = [column.name for column in contract.open]
     named = [name for name in names if name in reason.replace(":", " ").split()]
     return {name: _plain(row[name]) for name in dict.fromkeys([*contract.keys, *named])}
 

@@ -30,7 +30,7 @@ from hearth.registry import one_at_a_time, releases
 from hearth.releases import Release, ReleaseParams
 from hearth.releasing import WorseError, promote
 from hearth.revisions import Commit
-from hearth.roads import deliver, run_road
+from hearth.roads import deliver, forget_too, run_road
 from hearth.sources import opened, stream
 from hearth.splitting import SplitParams
 from hearth.storage import parsed_json, read_bytes, read_json, read_text, read_yaml, write_text
@@ -137,6 +137,7 @@ def retrain(
                     return _not_later(as_of, start)
                 if start.table is not None:
                     deliver(tree, home, start.table)
+                forget_too(tree, home)
                 wanted = _day(as_of, start)
                 if wanted <= start.as_of:
                     said = f"{start.words} knows the sales before {start.as_of}, and {start.source} has none after them yet"

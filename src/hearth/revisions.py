@@ -142,6 +142,19 @@ class Commit:
         """Return DVC's name of a file's content."""
         return str(self._info(path)["md5"])
 
+    def places(self, md5: str) -> list[str]:
+        """Return where an object of DVC lies: in the cache, on which remotes, and which remotes cannot be asked."""
+        cache = self._repo.cache.local
+        found = [str(cache.oid_to_path(md5))] if cache.exists(md5) else []
+        for name in self._repo.config["remote"]:
+            try:
+                remote = self._repo.cloud.get_remote_odb(name)
+                if remote.exists(md5):
+                    found.append(f"remote {name}: {remote.fs.unstrip_protocol(remote.oid_to_path(md5))}")
+            except Exception as error:
+                found.append(f"remote {name}, perhaps: it cannot be asked ({_line(error)})")
+        return found
+
     @cached_property
     def _files(self) -> Any:
         return self._repo.dvcfs

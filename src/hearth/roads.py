@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 from hearth.errors import Refusal
-from hearth.paths import GATE
+from hearth.forgotten import entries_of, with_entries
+from hearth.paths import FORGOTTEN, GATE
 from hearth.progress import Step
-from hearth.storage import parsed_json, read_bytes
+from hearth.storage import parsed_json, read_bytes, read_text, write_text
 from hearth.worktrees import Tree
 
 
@@ -32,6 +33,18 @@ def deliver(tree: Tree, home: Path, source: Path) -> None:
         sample = tree.run("dvc", "pull", "--quiet", "--remote", "sample", str(pointer))[0]
         if sample:
             _dvc(tree, "pull", "--quiet", str(pointer))
+
+
+def forget_too(tree: Tree, home: Path) -> None:
+    """Put into the tree what was forgotten in the caller's folder since; refuse a commit whose road would take it in again."""
+    mine, own = home / FORGOTTEN, tree.folder / FORGOTTEN
+    entries = entries_of(read_text(mine)) if mine.is_file() else set()
+    if not entries:
+        return
+    if not own.is_file():
+        raise Refusal(f"the commit to start from has no {FORGOTTEN}, so its road would take in again what was forgotten since; "
+                      "promote a commit of today first.")  # fmt: skip
+    write_text(own, with_entries(read_text(own), entries))
 
 
 def _dvc(tree: Tree, *words: str) -> None:

@@ -21,8 +21,9 @@ _ARROW = {
     "number": pyarrow.float64(),
     "boolean": pyarrow.bool_(),
     "date": pyarrow.date32(),
+    "text": pyarrow.string(),
 }
-_PANDERA = {"integer": "Int64", "number": "Float64", "boolean": "boolean", "date": "datetime64[ms]"}
+_PANDERA = {"integer": "Int64", "number": "Float64", "boolean": "boolean", "date": "datetime64[ms]", "text": "str"}
 
 
 def arrow_type(column: Column) -> pyarrow.DataType:
@@ -38,8 +39,13 @@ def arrow_schema(columns: Iterable[Column]) -> pyarrow.Schema:
 
 
 def raw_schema(contract: Contract) -> pyarrow.Schema:
-    """Return the schema of the raw table and of the quarantine: the contract's columns and the reasons."""
+    """Return the schema of the raw table: the contract's columns and the reasons."""
     return arrow_schema(contract.columns).append(pyarrow.field(REASONS, pyarrow.string()))
+
+
+def quarantine_schema(contract: Contract) -> pyarrow.Schema:
+    """Return the schema of the quarantine: the columns that leave the raw table, and the reasons."""
+    return arrow_schema(contract.open).append(pyarrow.field(REASONS, pyarrow.string()))
 
 
 def conform(table: pyarrow.Table, contract: Contract, where: str) -> pyarrow.Table:
@@ -77,7 +83,8 @@ def _cast(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.C
             raise pyarrow.ArrowInvalid("the time of day would be lost")
         return cast
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        # Arrow's words hold a value.
+        reason = "a value does not fit" if column.private else str(error).splitlines()[0].rstrip(".")
         raise Refusal(
             f"{where}: the column {column.name} is of type {found}, wanted {column.expected}; {reason}."
         ) from None
@@ -100,13 +107,18 @@ def _hidden_conversion(found: pyarrow.DataType, target: pyarrow.DataType) -> str
     return ""
 
 
+def without_private(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return a frame without the columns that only the raw table may have."""
+    return frame.drop(columns=[column.name for column in contract.private], errors="ignore")
+
+
 def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
-    """Return the pandera schema of a conforming frame; each check's `error` is the reason that people read."""
+    """Return the pandera schema of a conforming frame without private columns; each check's `error` is the reason that people read."""
     return pa.DataFrameSchema(
-        {column.name: _pandera_column(column) for column in contract.columns},
+        {column.name: _pandera_column(column) for column in contract.open},
         checks=[
             pa.Check(functools.partial(_rule_holds, check=check), name=check.name, error=f"{check.name}: {check.rule}")
-            for check in contract.refusing({column.name for column in contract.columns})
+            for check in contract.refusing({column.name for column in contract.open})
         ],
         strict=True,
         name=contract.name,
@@ -143,9 +155,10 @@ def _rule_holds(frame: pd.DataFrame, check: Check) -> "pd.Series[bool]":
 def reasons(frame: pd.DataFrame, contract: Contract) -> "pd.Series[str]":
     """Return for each row of a conforming frame its reasons for refusal, joined by "; ", empty for an accepted row.
 
+    Private columns are not judged: a reason would tell their values.
     A frame of the raw table brings reasons of its own, of what could not be read; an empty cell that they name is no second fault.
     """
-    plain = frame.reset_index(drop=True)
+    plain = without_private(frame, contract).reset_index(drop=True)
     given = plain.pop(REASONS).dropna() if REASONS in plain else pd.Series(dtype="str")
     found: dict[int, list[str]] = {row: said.split("; ") for row, said in dict(given).items()}
     named = {row: {reason.partition(": ")[0] for reason in said} for row, said in found.items()}

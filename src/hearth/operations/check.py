@@ -1,4 +1,4 @@
-"""Check params.yaml, data/contract.yaml and data/cards.yaml as a whole, before a stage that runs for a while finds it out."""
+"""Check params.yaml, data/contract.yaml, data/forgotten.txt and data/cards.yaml as a whole, before a stage that runs for a while finds it out."""
 
 import argparse
 
@@ -7,14 +7,15 @@ from hearth.cards import CardWords
 from hearth.collecting import CollectParams
 from hearth.contract import parse_contract
 from hearth.errors import Refusal
-from hearth.features import FeatureParams, feature_names
+from hearth.features import FeatureParams, input_names
+from hearth.forgotten import parse_marks
 from hearth.gate import GateParams
 from hearth.hedonic import HedonicParams
 from hearth.leakage import LeakageParams
 from hearth.market import MarketParams
 from hearth.model import IntervalParams, ModelParams
 from hearth.params import SECTIONS, section
-from hearth.paths import CARDS, CONTRACT
+from hearth.paths import CARDS, CONTRACT, FORGOTTEN
 from hearth.profile import ProfileParams
 from hearth.releases import ReleaseParams
 from hearth.slices import EvaluateParams
@@ -22,7 +23,7 @@ from hearth.sources import opened
 from hearth.splitting import SplitParams
 from hearth.stages.validate import ValidateParams
 from hearth.staleness import RetrainParams
-from hearth.storage import read_yaml
+from hearth.storage import read_text, read_yaml
 from hearth.strict import Strict, parse
 from hearth.tuning import TuneParams, space_of
 from hearth.windows import MonitorParams
@@ -62,10 +63,11 @@ def run(options: argparse.Namespace) -> int:
             faults += [line for line in str(refusal).splitlines() if line not in faults]
     try:
         contract = parse_contract(read_yaml(CONTRACT), str(CONTRACT))
+        parse_marks(read_text(FORGOTTEN) if FORGOTTEN.is_file() else "", contract, str(FORGOTTEN))
         if not faults:
             collect = section("collect", CollectParams)
             opened(collect.source, collect.options, contract)
-            feature_names(contract, section("features", FeatureParams))
+            input_names(contract, section("features", FeatureParams))
             space_of(section("tune", TuneParams), section("model", ModelParams))
     except Refusal as refusal:
         faults.append(str(refusal))

@@ -60,10 +60,11 @@ def dictionary(contract: Contract) -> str:
         "",
         "## Columns",
         "",
-        "| column | role | a value is | empty | meaning |",
-        "|---|---|---|---|---|",
+        "| column | role | a value is | empty | kept in | meaning |",
+        "|---|---|---|---|---|---|",
     ]
     lines += [_row(column) for column in contract.columns]
+    lines += ["", _privacy(contract)]
     lines += ["", "Categories:", ""]
     lines += [f"- `{c.name}`: {', '.join(map(str, c.categories))}" for c in contract.columns if c.categories]
     lines += [
@@ -83,8 +84,26 @@ def dictionary(contract: Contract) -> str:
 
 
 def _row(column: Column) -> str:
-    empty = "allowed" if column.nullable else "no"
-    return _cells(f"`{column.name}`", column.role, column.expected, empty, column.meaning)
+    empty = "not judged" if column.private else "allowed" if column.nullable else "no"
+    return _cells(f"`{column.name}`", column.role, column.expected, empty, _kept_in(column), column.meaning)
+
+
+def _kept_in(column: Column) -> str:
+    """Return how far a column travels on the road."""
+    if column.private:
+        return "raw table only"
+    if column.role in ("feature", "time"):
+        return "tables, model, log, reports"
+    return "tables, reports" if column.role in ("key", "target") else "raw and validated tables"
+
+
+def _privacy(contract: Contract) -> str:
+    """Return what is done for the people in the table."""
+    names = ", ".join(f"`{column.name}`" for column in contract.private) or "none"
+    return (
+        f"Columns with the role `identifier` or `sensitive` ({names}) stay in the raw table: no later table, quarantine, model,\n"
+        "request, log or report has them. `hearth scan` looks for e-mail addresses, phone numbers and names where none should be."
+    )
 
 
 def _cells(*cells: str) -> str:

@@ -5,12 +5,13 @@ from pathlib import Path
 from hearth.collecting import Collection, CollectParams
 from hearth.contract import parse_contract
 from hearth.earlier import earlier
+from hearth.forgotten import parse_marks
 from hearth.params import section
 from hearth.partitions import Waiting
-from hearth.paths import CONTRACT, PROVENANCE, RAW
+from hearth.paths import CONTRACT, FORGOTTEN, PROVENANCE, RAW
 from hearth.sources import opened
 from hearth.stages import run
-from hearth.storage import read_yaml, write_json
+from hearth.storage import read_text, read_yaml, write_json
 
 
 def main(contract: Path = CONTRACT, raw: Path = RAW, provenance: Path = PROVENANCE) -> None:
@@ -21,12 +22,14 @@ def main(contract: Path = CONTRACT, raw: Path = RAW, provenance: Path = PROVENAN
     last = earlier()
     same = last is not None and (last.provenance.source, last.provenance.options) == (params.source, params.options)
     collection = Collection(params, known, source, last if same else None)
-    with Waiting(raw / ".waiting", known) as waiting:
+    listed = parse_marks(read_text(FORGOTTEN) if FORGOTTEN.is_file() else "", known, str(FORGOTTEN))
+    with Waiting(raw / ".waiting", known, listed) as waiting:
         taken = collection.gather(waiting)
         rows, unreadable = waiting.write(raw)
     write_json(provenance, collection.provenance(taken, rows, unreadable).model_dump(mode="json"))
     print(
-        f"collected {rows:,} rows of {taken.new.records:,} records, those before {params.as_of}; {unreadable:,} cannot be read"
+        f"collected {rows:,} rows of {taken.new.records:,} records, those before {params.as_of}; {unreadable:,} cannot be read, "
+        f"{waiting.forgotten:,} are forgotten"
     )
 
 

@@ -1,4 +1,4 @@
-"""Validate: hold every row to the contract; accepted and quarantined rows together are the raw table."""
+"""Validate: hold every row to the contract; accepted and quarantined rows are those of the raw table, without private columns."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from hearth.paths import CONTRACT, QUARANTINE, RAW, VALIDATED
 from hearth.stages import run
 from hearth.storage import read_yaml
 from hearth.strict import Strict
-from hearth.tables import REASONS, arrow_schema, raw_schema, reasons, warnings
+from hearth.tables import REASONS, arrow_schema, quarantine_schema, reasons, warnings, without_private
 
 
 class ValidateParams(Strict):
@@ -28,14 +28,14 @@ def main(
     """Write the accepted rows, and the refused ones with their reasons."""
     params = section("validate", ValidateParams)
     known = parse_contract(read_yaml(contract), str(contract))
-    rows = read_frame(raw)
+    rows = without_private(read_frame(raw), known)
     why = reasons(rows, known)
     bad = why != ""
     refused, accepted = rows[bad].assign(**{REASONS: why[bad]}), rows[~bad].drop(columns=REASONS)
     check_share(refused, len(rows), params.max_quarantine_share)
     check_budgets(accepted, known)
-    write_frame(validated, accepted, arrow_schema(known.columns))
-    write_frame(quarantine, refused, raw_schema(known))
+    write_frame(validated, accepted, arrow_schema(known.open))
+    write_frame(quarantine, refused, quarantine_schema(known))
     print(f"accepted {len(accepted):,} rows, quarantined {len(refused):,}")
 
 
