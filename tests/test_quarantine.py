@@ -87,6 +87,43 @@ def test_what_was_refused_is_shown_and_a_corrected_row_enters_by_the_next_run(
     assert "no row is refused" in capsys.readouterr().out
 
 
+def test_what_could_not_be_read_is_shown_too_and_nothing_is_lost(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workspace / "dvc.yaml").touch()
+    params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(
+        params.replace("house_sales.parquet", "sales.csv").replace("as_of: '2015-03-01'", "as_of: '2015-07-01'")
+    )
+    rows = pd.read_parquet("data/source/house_sales.parquet").astype(str)
+    rows.iloc[5, rows.columns.get_loc("price")] = "1,234,000"
+    rows.iloc[6, rows.columns.get_loc("date")] = "13/10/2014"
+    lines = rows.to_csv(index=False).splitlines()
+    lines[20] = ",".join(lines[20].split(",")[:5])
+    Path("data/source/sales.csv").write_text("\n".join(lines) + "\n")
+    collect.main()
+    validate.main()
+    capsys.readouterr()
+    assert main(["quarantine"]) == 0
+    said = capsys.readouterr().out
+    assert "3 refused" in said
+    for reason in (
+        "price: wanted a whole number from 10000",
+        "date: wanted a date as YYYY-MM-DD",
+        "the row has 5 cells, wanted 21 as in the header",
+    ):
+        assert f"1 × {reason}" in said
+    assert sum(
+        map(len, map(pd.read_parquet, ("data/validated/sales.parquet", "data/validated/quarantine.parquet")))
+    ) == len(rows)
+    Path("data/source/sales.csv").write_text(pd.read_parquet("data/source/house_sales.parquet").to_csv(index=False))
+    collect.main()
+    validate.main()
+    capsys.readouterr()
+    assert main(["quarantine"]) == 0
+    assert f"no row is refused for that; {len(rows):,} are accepted" in capsys.readouterr().out
+
+
 def test_reasons_are_asked_for_by_a_text(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["quarantine", "--reason", "grade"]) == 0

@@ -28,8 +28,7 @@ def main(contract: Path = CONTRACT, raw: Path = RAW, provenance: Path = PROVENAN
         rows, unreadable = waiting.write(raw)
     write_json(provenance, collection.provenance(taken, rows, unreadable).model_dump(mode="json"))
     print(
-        f"collected {rows:,} rows of {taken.new.records:,} records, those before {params.as_of}; {unreadable:,} cannot be read, "
-        f"{waiting.forgotten:,} are forgotten"
+        f"collected {rows:,} rows, those before {params.as_of}; {unreadable:,} cannot be read, {waiting.forgotten:,} are forgotten"
     )
 
 
