@@ -11,7 +11,7 @@ PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
 DOORS = {"acting", "bento", "bento_entry", "cli", "clock", "comparing", "delivery", "drilling", "dvc_local", "editing", "front",
          "git", "history", "impatience", "journal", "keeper", "log_files", "logbook", "params", "parquet", "prediction_log",
-         "pricing", "progress", "promotion", "records", "registry", "releasing", "retraining", "revisions", "roads",
+         "pricing", "progress", "promotion", "pushed", "records", "registry", "releasing", "retraining", "revisions", "roads",
          "service", "simulating", "storage", "watch", "watching", "world", "worktrees"}  # fmt: skip
 LIBRARIES = {
     "numpy",

@@ -28,6 +28,16 @@ class UnreadableError(WrongUseError):
     """Say which file of which revision cannot be read, and what would help."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Be a file or folder that DVC keeps: DVC's name of its content, and the remote that it names itself, if it does."""
+
+    path: str
+    oid: str
+    hash_name: str
+    remote: str | None
+
+
 class Workspace:
     """Be the files on disk."""
 
@@ -101,6 +111,14 @@ class Commit:
             outs = tuple(out.def_path for out in stage.outs)
             declared.append(Stage(stage.name, stage.cmd, deps, outs, params))
         return declared, imported
+
+    def kept(self) -> list[Kept]:
+        """Return what DVC keeps of this commit on remotes; what is imported from another repository stays there."""
+        return [
+            Kept(out.fs_path.lstrip("/"), out.hash_info.value, out.hash_name, out.remote)
+            for out in self._repo.index.outs
+            if out.use_cache and out.can_push and out.hash_info and not out.stage.is_repo_import
+        ]
 
     def git_files(self, path: str) -> dict[str, bytes]:
         """Return the file that git has at a path, under the empty name, or the files of a folder; nothing if it has none."""
