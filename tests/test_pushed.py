@@ -12,7 +12,9 @@ import yaml
 from conftest import PROJECT, Checkout, checkout_at
 
 from hearth.bento import free_port
+from hearth.errors import Refusal
 from hearth.locks import md5
+from hearth.pushed import Looked, Missing, refuse_missing
 
 project = tiny.project
 SOURCE, BENTO, INNER = b"the source\n", "models/house_prices.bento", "models/model/b"
@@ -73,7 +75,7 @@ def test_a_file_within_a_folder_is_asked_for_by_itself(project: Path) -> None:
     said = hearth(project, status=1)
     assert f"  {INNER} of " in said
     done = here(project).run("dvc", "data", "status", "--not-in-remote", "--json")
-    assert "not_in_remote" not in done.stdout
+    assert "models" not in done.stdout
     tiny.dvc(project, "push")
     hearth(project, status=1)
     (place,) = re.findall(r"^  \S*(/remote/files/md5/\S+\.dir)$", said, flags=re.MULTILINE)
@@ -132,6 +134,19 @@ def test_what_is_damaged_on_the_remote_is_found_by_reading_it_and_mended(project
     hearth(project, "--read")
 
 
+def test_of_many_files_the_first_are_named_and_the_rest_counted() -> None:
+    missing = [Missing(f"data/{number:02}", "1234567", "away", None, here=True) for number in range(23)]
+    with pytest.raises(Refusal) as refused:
+        refuse_missing(Looked(30, tuple(missing), "away", ()))
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "23 of the 30 files that DVC keeps would not reach others:"
+    assert [line.split()[0] for line in lines[1:21]] == [f"data/{number:02}" for number in range(20)]
+    assert lines[21:] == [
+        "  and 3 more",
+        "`dvc push` sends those of the commit that is checked out; of another, `git checkout` it first.",
+    ]
+
+
 # Remotes
 
 
@@ -169,6 +184,11 @@ def test_a_remote_that_does_not_answer_is_no_yes(project: Path) -> None:
     said = hearth(project, status=2)
     assert re.search(r"error: the DVC remote away cannot be asked \(.+\); look at its address and keys", said)
     assert said.count("\n") == 1
+
+
+def test_settings_that_dvc_cannot_read_are_told_without_a_traceback(project: Path) -> None:
+    tiny.write(project, ".dvc/config", "[core\n")
+    assert "mend .dvc/config" in hearth(project, status=2)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 from hearth.errors import Refusal, WrongUseError
 from hearth.git import git, run
-from hearth.revisions import Commit, Kept, revision
+from hearth.revisions import Commit, Kept, first_line, revision
 
 NOBODY = "0" * 40  # git's word for "no commit", where a branch is deleted
 NAMING = (".dvc", "dvc.yaml", "dvc.lock", "params.yaml")  # files that say what DVC keeps
@@ -94,7 +94,10 @@ def look(commits: Sequence[str], read: bool = False) -> Looked:
     """
     from dvc.repo import Repo
 
-    repo = Repo(".")
+    try:
+        repo = Repo(".")
+    except Exception as error:
+        raise WrongUseError(f"DVC cannot start here ({first_line(error)}); mend .dvc/config.") from None
     default = repo.config["core"].get("remote")
     carried = _carried_by_git(repo)
     wanted: dict[tuple[str, str], Places] = {}  # by remote and kind of hash
@@ -185,9 +188,8 @@ def _ask(repo: Any, name: str, hash_name: str, objects: Places, read: bool) -> t
             present |= set(remote.oids_exist(more))
         damaged = {oid for oid in whole if read and oid in present and not _whole(remote, oid)}
     except Exception as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise WrongUseError(
-            f"the DVC remote {name} cannot be asked ({said}); look at its address and keys in `dvc config --list`, and in "
+            f"the DVC remote {name} cannot be asked ({first_line(error)}); look at its address and keys in `dvc config --list`, and in "
             "docs/operations.md under Remotes."
         ) from None
     found = []

@@ -144,7 +144,7 @@ class Commit:
             raise
         except Exception as error:
             raise UnreadableError(
-                f"{path} of {self.name} is not good YAML ({_line(error)}); mend and commit it."
+                f"{path} of {self.name} is not good YAML ({first_line(error)}); mend and commit it."
             ) from None
         return found
 
@@ -169,7 +169,7 @@ class Commit:
             list(found.index.stages)  # reads dvc.yaml, dvc.lock and the .dvc files, and says which of them is broken
         except Exception as error:
             raise UnreadableError(
-                f"{self.name} ({self.commit[:7]}) cannot be loaded by DVC ({_line(error)}); mend and commit it, or name "
+                f"{self.name} ({self.commit[:7]}) cannot be loaded by DVC ({first_line(error)}); mend and commit it, or name "
                 "a commit in which it is whole."
             ) from None
         return found
@@ -206,7 +206,7 @@ class Commit:
 
     def _unreadable(self, path: Path, error: Exception) -> UnreadableError:
         return UnreadableError(
-            f"{path} of {self.name} ({self.commit[:7]}) is neither in DVC's cache nor on a remote ({_line(error)}). "
+            f"{path} of {self.name} ({self.commit[:7]}) is neither in DVC's cache nor on a remote ({first_line(error)}). "
             "Where it was made, `dvc push`; or make it here: `sh tools/road_of.sh "
             f"{self.commit[:7]}`."
         )
@@ -239,5 +239,6 @@ def _told(reader: Callable[[Path], Content], path: Path) -> Content:
         raise UnreadableError(str(refusal)) from None
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, to stand within a sentence of ours."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
