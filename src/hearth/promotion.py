@@ -163,7 +163,7 @@ def default_remote() -> str:
 
     if not (name := Repo(".").config["core"].get("remote")):
         raise Refusal("no default remote is set, so a release could be lost with this machine; `dvc remote add --default NAME URL` "
-                      "sets one (s3://, ssh://, or a folder on another disk).")  # fmt: skip
+                      "sets one (s3://, ssh://, or a folder on another disk); docs/operations.md, Remotes, has the recipes.")  # fmt: skip
     return str(name)
 
 
