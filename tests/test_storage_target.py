@@ -123,6 +123,7 @@ def test_make_storage_becomes_the_remote_by_what_it_prints_and_keeps_what_it_is_
     assert "error:" not in said
     assert "Traceback" not in said
 
+    assert not list(Path("/tmp").glob(f"seaweedfs-*-{its[0]}.sock"))
     shutil.rmtree(checkout.root / ".dvc/cache")
     shutil.rmtree(checkout.root / "models")
     (checkout.root / "data/in.txt").unlink()

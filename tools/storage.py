@@ -59,6 +59,9 @@ def main(port: int) -> int:
         return 0
     finally:
         end(weed)
+        for number in (number + more for more in (0, 10_000) for number in parts.values()):
+            for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108 -- SeaweedFS's own choice
+                left.unlink(missing_ok=True)
 
 
 def taken(port: int) -> bool:
