@@ -17,6 +17,7 @@ else
         missing="$missing chromium"
     command -v prometheus >/dev/null || missing="$missing prometheus"
     command -v prometheus-alertmanager >/dev/null || missing="$missing prometheus-alertmanager"
+    [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null || missing="$missing openssh-server"
 fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root="none"; fi
@@ -27,11 +28,15 @@ fi
 echo "installing$missing for the tests"
 $as_root apt-get update -qq
 for package in $missing; do # one by one: a name that this system does not know must not stop the others
-    case $package in prometheus*)
-        # As installed, these two are servers that start at once and listen on every interface. A person who wants them so
-        # says `systemctl unmask`; the tests start their own.
-        [ ! -d /run/systemd/system ] || $as_root systemctl --quiet mask "$package.service" ;;
+    # As installed, these are servers that start at once and listen on every interface. A person who wants them so says
+    # `systemctl unmask`; the tests start their own.
+    case $package in
+        prometheus*) units="$package.service" ;;
+        openssh-server) units="ssh.service ssh.socket" ;;
+        *) units="" ;;
     esac
+    # shellcheck disable=SC2086
+    [ -z "$units" ] || [ ! -d /run/systemd/system ] || $as_root systemctl --quiet mask $units
     $as_root apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
         echo "notice: could not install $package; the tests that need it are skipped." >&2
 done

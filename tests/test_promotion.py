@@ -1,5 +1,6 @@
 """Test what a promotion asks of the work tree and of DVC's remote, on a tiny project."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def test_all_outputs_of_the_commit_are_pushed_though_the_work_tree_has_others_th
     push(first, CONTENT, "away")
     for content in (CONTENT, b"a\n", b"b\n"):
         assert tiny.cached(project, md5(content), remote=True).read_bytes() == content
+
+
+def test_a_relative_address_of_the_remote_is_not_looked_for_from_the_root_of_the_disk(project: Path) -> None:
+    """DVC, which reads .dvc/config anew from the commit, would push there, or be refused."""
+    name = f"hearth-{project.parent.parent.name}-{os.getpid()}"
+    tiny.write(project, ".dvc/config", tiny.CONFIG.replace("../../remote", f"../../{name}"))
+    push(Commit("HEAD", tiny.commit(project)), CONTENT, "away")
+    assert not Path("/", name).exists()
+    assert list((project.parent / name).rglob(md5(CONTENT)[2:]))
 
 
 def test_a_bento_that_the_remote_holds_damaged_is_refused(project: Path) -> None:

@@ -22,6 +22,7 @@ OPERATIONS = {
     "monitor": "hold what was served, and what became of it, to what the model promised",
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
+    "pushed": "say which files that commits name are on no DVC remote; for the hook of `git push`, and for CI",
     "quarantine": "show which collected rows were refused, by reason, with examples",
     "releases": "list what was released, the champion marked",
     "replay": "price what was asked in a period with another model, and say how its answers differ",

@@ -176,15 +176,18 @@ def default_remote() -> str:
 
     if not (name := Repo(".").config["core"].get("remote")):
         raise Refusal("no default remote is set, so a release could be lost with this machine; `dvc remote add --default NAME URL` "
-                      "sets one (s3://, ssh://, or a folder on another disk).")  # fmt: skip
+                      "sets one (s3://, ssh://, or a folder on another disk); docs/operations.md, Remotes, has the recipes.")  # fmt: skip
     return str(name)
 
 
 def push(commit: Commit, content: bytes, name: str) -> None:
     """Push all that the commit's lock names to the remote; refuse if the bento cannot be read back from it as it was."""
+    from dvc.config import Config
     from dvc.repo import Repo
 
-    repo = Repo(".")
+    # Seen from a commit, a relative address in .dvc/config would begin at the root of the disk; as read here it is absolute.
+    here = Config.from_cwd()
+    repo = Repo(".", config={"core": here["core"], "remote": here["remote"]})
     try:
         repo.push(revs=[commit.commit], remote=name)
         remote = repo.cloud.get_remote_odb(name, hash_name="md5")

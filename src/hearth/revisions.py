@@ -28,6 +28,16 @@ class UnreadableError(WrongUseError):
     """Say which file of which revision cannot be read, and what would help."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Be a file or folder that DVC keeps: DVC's name of its content, and the remote that it names itself, if it does."""
+
+    path: str
+    oid: str
+    hash_name: str
+    remote: str | None
+
+
 class Workspace:
     """Be the files on disk."""
 
@@ -110,6 +120,14 @@ class Commit:
             declared.append(Stage(stage.name, stage.cmd, deps, outs, params))
         return declared, imported
 
+    def kept(self) -> list[Kept]:
+        """Return what DVC keeps of this commit on remotes; what is imported from another repository stays there."""
+        return [
+            Kept(out.fs_path.lstrip("/"), out.hash_info.value, out.hash_name, out.remote)
+            for out in self._repo.index.outs
+            if out.use_cache and out.can_push and out.hash_info and not out.stage.is_repo_import
+        ]
+
     def git_files(self, path: str) -> dict[str, bytes]:
         """Return the file that git has at a path, under the empty name, or the files of a folder; nothing if it has none."""
         done = run("archive", self.commit, path)
@@ -134,7 +152,7 @@ class Commit:
             raise
         except Exception as error:
             raise UnreadableError(
-                f"{path} of {self.name} is not good YAML ({_line(error)}); mend and commit it."
+                f"{path} of {self.name} is not good YAML ({first_line(error)}); mend and commit it."
             ) from None
         return found
 
@@ -172,7 +190,7 @@ class Commit:
             list(found.index.stages)  # reads dvc.yaml, dvc.lock and the .dvc files, and says which of them is broken
         except Exception as error:
             raise UnreadableError(
-                f"{self.name} ({self.commit[:7]}) cannot be loaded by DVC ({_line(error)}); mend and commit it, or name "
+                f"{self.name} ({self.commit[:7]}) cannot be loaded by DVC ({first_line(error)}); mend and commit it, or name "
                 "a commit in which it is whole."
             ) from None
         return found
@@ -209,7 +227,7 @@ class Commit:
 
     def _unreadable(self, path: Path, error: Exception) -> UnreadableError:
         return UnreadableError(
-            f"{path} of {self.name} ({self.commit[:7]}) is neither in DVC's cache nor on a remote ({_line(error)}). "
+            f"{path} of {self.name} ({self.commit[:7]}) is neither in DVC's cache nor on a remote ({first_line(error)}). "
             "Where it was made, `dvc push`; or make it here: `sh tools/road_of.sh "
             f"{self.commit[:7]}`."
         )
@@ -242,5 +260,6 @@ def _told(reader: Callable[[Path], Content], path: Path) -> Content:
         raise UnreadableError(str(refusal)) from None
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, to stand within a sentence of ours."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
