@@ -170,7 +170,7 @@ class Commit:
                 if remote.exists(md5):
                     found.append(f"remote {name}: {remote.fs.unstrip_protocol(remote.oid_to_path(md5))}")
             except Exception as error:
-                found.append(f"remote {name}, perhaps: it cannot be asked ({_line(error)})")
+                found.append(f"remote {name}, perhaps: it cannot be asked ({first_line(error)})")
         return found
 
     @cached_property
