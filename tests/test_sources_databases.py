@@ -635,3 +635,28 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     print(f"{few:.0f} MB and {lots:.0f} MB")
     assert lots < 500
     assert lots - few < 60
+
+
+@pytest.mark.parametrize(("held", "moment"), [
+    ("postgresql", "\"date\" + interval '1 hour'"), ("duckdb", "\"date\" + INTERVAL 1 HOUR"), ("mysql", "`date` + INTERVAL 1 HOUR"),
+], indirect=["held"], scope="module")  # fmt: skip
+def test_a_time_of_day_is_never_cut_off(
+    held: Held, moment: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = held.options(date=moment)
+    if held.kind == "mysql":  # row by row
+        collected(held.address, options)
+        assert "21,613 cannot be read" in capsys.readouterr().out
+    else:
+        assert "wanted a date as YYYY-MM-DD" in refused(held.address, options)
+
+
+def test_a_numeric_that_is_no_number_or_no_whole_one_is_a_reason_of_its_row(
+    held_postgres: tuple[Held, Server], workspace: Path
+) -> None:
+    """PostgreSQL's NUMERIC has NaN and infinity; a price with cents is no whole number."""
+    odd = "CASE id WHEN 7129300520 THEN 'NaN' WHEN 6414100192 THEN 'Infinity' WHEN 5631500400 THEN 7.5 ELSE price END"
+    collected(held_postgres[0].address, held_postgres[0].options(price=odd))
+    validate.main()
+    reasons = read_frame(QUARANTINE).query("reasons.str.startswith('price')")["reasons"]
+    assert sorted({reason.split(",")[0] for reason in reasons}) == ["price: 7.5", "price: inf", "price: nan"]
