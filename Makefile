@@ -75,6 +75,7 @@ bench: .venv/road.done ## run the benchmarks (a quarter of an hour)
 	@python benchmarks/log.py
 	@python benchmarks/batch.py
 	@python benchmarks/monitor.py
+	@python benchmarks/sources.py
 	@python benchmarks/quality.py
 
 lock: .venv/dev.done ## resolve the requirements*.lock anew from pyproject.toml

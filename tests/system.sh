@@ -17,7 +17,11 @@ else
         missing="$missing chromium"
     command -v prometheus >/dev/null || missing="$missing prometheus"
     command -v prometheus-alertmanager >/dev/null || missing="$missing prometheus-alertmanager"
-    [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null || missing="$missing openssh-server"
+    PATH="$PATH:/usr/sbin:/sbin"
+    command -v sshd >/dev/null || missing="$missing openssh-server"
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$missing postgresql"
+    command -v mariadbd >/dev/null || missing="$missing mariadb-server"
+    command -v mosquitto >/dev/null || missing="$missing mosquitto"
 fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root="none"; fi
@@ -28,15 +32,20 @@ fi
 echo "installing$missing for the tests"
 $as_root apt-get update -qq
 for package in $missing; do # one by one: a name that this system does not know must not stop the others
-    # As installed, these are servers that start at once and listen on every interface. A person who wants them so says
+    # As installed, these are servers that start at once, some on every interface. A person who wants them so says
     # `systemctl unmask`; the tests start their own.
     case $package in
-        prometheus*) units="$package.service" ;;
+        prometheus*|mosquitto) units="$package.service" ;;
+        mariadb-server) units="mariadb.service" ;;
         openssh-server) units="ssh.service ssh.socket" ;;
         *) units="" ;;
     esac
     # shellcheck disable=SC2086
     [ -z "$units" ] || [ ! -d /run/systemd/system ] || $as_root systemctl --quiet mask $units
+    if [ "$package" = postgresql ]; then # whose package makes a cluster, and starts it, unless it is told not to
+        $as_root mkdir -p /etc/postgresql-common/createcluster.d
+        echo "create_main_cluster = false" | $as_root tee /etc/postgresql-common/createcluster.d/hearth.conf >/dev/null
+    fi
     $as_root apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
         echo "notice: could not install $package; the tests that need it are skipped." >&2
 done

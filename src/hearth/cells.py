@@ -3,7 +3,7 @@
 import datetime
 import decimal
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from hearth.contract import Column, Contract
 from hearth.row import Row
-from hearth.tables import REASONS, arrow_type, check_names
+from hearth.tables import REASONS, arrow_type, check_names, fitted
 
 SHOWN = 40  # letters of a cell that a reason shows
 _WHOLE = r"^[+-]?[0-9]{1,18}(\.0*)?$"
@@ -32,17 +32,23 @@ class Notation:
     days: str = ""
 
 
-def typed(texts: pa.Table, contract: Contract, where: str, notation: Notation) -> pa.Table:
+def typed(
+    texts: pa.Table, contract: Contract, where: str, notation: Notation, read: Collection[str] | None = None
+) -> pa.Table:
     """Return a table of texts with the contract's columns and types, and the reasons of the rows that cannot be read.
 
     Shape: rows × (columns of the contract + reasons). A cell that cannot be read is null, and named in its row's reasons. A
-    column `reasons` of the texts goes on. Refuse a missing, doubled or unknown column; `where` names the table.
+    column `reasons` of the texts goes on. Columns that are not to be `read` have types that must fit. Refuse a missing, doubled
+    or unknown column; `where` names the table.
     """
     given = texts[REASONS].to_pylist() if REASONS in texts.column_names else [None] * texts.num_rows
     plain = texts.drop_columns([REASONS]) if REASONS in texts.column_names else texts
     check_names(plain.column_names, contract, where)
     arrays = []
     for column in contract.columns:
+        if read is not None and column.name not in read:
+            arrays.append(fitted(plain[column.name], column, where))
+            continue
         cells = _stripped(plain[column.name])
         found = _read(cells, column, notation)
         arrays.append(found)

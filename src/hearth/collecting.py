@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from hearth.contract import Contract
 from hearth.earlier import Earlier
 from hearth.errors import Refusal
-from hearth.ledger import NONE, Tally, before, tally
+from hearth.ledger import NONE, Tally, before, only, tally
 from hearth.partitions import Waiting
 from hearth.provenance import Provenance, alarms, checksum, word
 from hearth.sources.batch import Source
@@ -102,8 +102,8 @@ class Collection:
             taken.first = min(filter(None, (taken.first, earliest)), default=None)
             rows = before(rows, self.contract, until)
             if self.since:
-                rows = rows.filter(pc.fill_null(pc.greater_equal(rows[name], self.since), True))
-            dated = rows.filter(rows[name].is_valid())
+                rows = only(rows, pc.fill_null(pc.greater_equal(rows[name], self.since), True))
+            dated = only(rows, rows[name].is_valid())
             taken.new += tally(dated)
             if self.last is not None and self.since is None:
                 taken.past += tally(before(dated, self.contract, self.last.provenance.watermark))

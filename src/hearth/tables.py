@@ -56,7 +56,7 @@ def conform(table: pyarrow.Table, contract: Contract, where: str) -> pyarrow.Tab
     """
     check_names(table.column_names, contract, where)
     names = [column.name for column in contract.columns]
-    return pyarrow.table([_cast(table[column.name], column, where) for column in contract.columns], names=names)
+    return pyarrow.table([fitted(table[column.name], column, where) for column in contract.columns], names=names)
 
 
 def check_names(found: list[str], contract: Contract, where: str) -> None:
@@ -71,13 +71,16 @@ def check_names(found: list[str], contract: Contract, where: str) -> None:
                       "add it there (role: ignored, if it is not to be used).")  # fmt: skip
 
 
-def _cast(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.ChunkedArray:
+def fitted(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.ChunkedArray:
+    """Return a column's values in its type; refuse values that do not fit it without loss."""
     found = values.type
     try:
         if pyarrow.types.is_dictionary(found):
             values = values.cast(found.value_type)
         if hidden := _hidden_conversion(values.type, arrow_type(column)):
             raise pyarrow.ArrowInvalid(hidden)
+        if pyarrow.types.is_decimal(values.type) and pyarrow.types.is_floating(arrow_type(column)):
+            values = values.cast(pyarrow.string())  # Arrow's own cast is off by one bit in a third of all values
         cast = values.cast(arrow_type(column))
         if pyarrow.types.is_timestamp(found) and not cast.cast(found).equals(values):
             raise pyarrow.ArrowInvalid("the time of day would be lost")

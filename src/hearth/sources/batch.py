@@ -18,12 +18,13 @@ ROWS = 65_536  # of a batch
 class Batch:
     """Hold some rows as the source has them; texts are read by the contract, other types must fit it without loss.
 
-    Only a table of texts may have a column `reasons`: why a row is none.
+    Only a table with texts may have a column `reasons`: why a row is none.
     """
 
     table: pa.Table
     where: str
     notation: Notation | None = None  # of texts
+    texts: frozenset[str] | None = None  # the columns that are texts to be read, None for all
 
     @property
     def types(self) -> dict[str, str]:
@@ -33,7 +34,7 @@ class Batch:
     def shaped(self, contract: Contract) -> pa.Table:
         """Return the rows with the raw table's columns."""
         if self.notation is not None:
-            return typed(self.table, contract, self.where, self.notation).cast(raw_schema(contract))
+            return typed(self.table, contract, self.where, self.notation, self.texts).cast(raw_schema(contract))
         rows = conform(self.table, contract, self.where)
         return rows.append_column(REASONS, pa.nulls(len(rows), pa.string())).cast(raw_schema(contract))
 

@@ -1,26 +1,27 @@
 """Read a table or a query's answer from a database, in batches: what is new alone, where the contract says when it was recorded."""
 
 import datetime
-import itertools
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from hearth.cells import Notation, table_of
+from hearth.cells import Notation, text_of
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.lines import once
-from hearth.row import Row
 from hearth.sources.address import KEY, PASSWORD, USER, Address, credentials, told
 from hearth.sources.batch import ROWS, Batch
 from hearth.strict import Strict
 
-SCHEMES = ("postgresql", "postgres", "mysql", "mariadb", "sqlite", "duckdb")
-_FILES = ("sqlite", "duckdb")
+MYSQL_PORT = 3306
+WAITED_S = "30"  # for a server that does not answer
 # Numbers that these databases give as texts, or as Python's decimals: exact, so that nothing is rounded on the way.
 _TEXTS = Notation()
 
@@ -47,8 +48,9 @@ class Database:
     def __init__(self, address: Address, options: DatabaseOptions, contract: Contract) -> None:
         """Take what is read; nothing is asked yet."""
         self._address, self._contract = address, contract
-        named = ".".join(f"{self.quote}{part}{self.quote}" for part in (options.table or "").split("."))
-        self._from = named if options.table else f"({(options.query or '').strip().rstrip(';')}) AS asked"
+        named = ".".join(map(self._quoted, (options.table or "").split(".")))
+        # The query's last line may be a comment.
+        self._from = named if options.table else f"({(options.query or '').strip().rstrip(';')}\n) AS asked"
         self.where = f"{address.text} {options.table or 'query'}"
 
     def batches(self, since: datetime.date | None, until: datetime.date) -> Iterator[Batch]:
@@ -103,42 +105,32 @@ class Postgres(Database):
     def _answers(self, question: str) -> Iterator[Batch]:
         from adbc_driver_postgresql import dbapi
 
-        user, password = credentials()
-        asking = {"user": user, "password": password, "application_name": "hearth"} | dict(
-            parse_qsl(self._address.parts.query)
-        )
-        address = self._address.text.split("?")[0].replace("postgres://", "postgresql://", 1)
-        from urllib.parse import urlencode
-
-        uri = f"{address}?{urlencode({key: value for key, value in asking.items() if value})}"
-        with dbapi.connect(uri) as connection, connection.cursor() as cursor:
+        with dbapi.connect(self._uri()) as connection, connection.cursor() as cursor:
+            cursor.execute("SET TIME ZONE 'UTC'")  # in which ADBC gives moments: days are cut where they are read
             cursor.execute(question)
             reader = cursor.fetch_record_batch()
             empty = True
-            for batch in reader:
+            for batch in _ahead(reader):
                 empty = False
                 yield self._batch(pa.Table.from_batches([batch]))
             if empty:
                 yield self._batch(reader.schema.empty_table())
 
+    def _uri(self) -> str:
+        """Return the address with who asks; libpq reads a plus as a plus."""
+        user, password = credentials()
+        asking = {"user": user, "password": password, "application_name": "hearth", "connect_timeout": WAITED_S}
+        asking |= dict(parse_qsl(self._address.parts.query))
+        address = self._address.text.split("?")[0].replace("postgres://", "postgresql://", 1)
+        return f"{address}?{urlencode({key: value for key, value in asking.items() if value}, quote_via=quote)}"
+
     def _batch(self, table: pa.Table) -> Batch:
         """Return a batch; ADBC gives NUMERIC as a text of a type of its own, which is read as texts are."""
-        plain, texts = [], False
-        for name, column in zip(table.column_names, table.columns, strict=True):
-            numeric = isinstance(column.type, pa.BaseExtensionType)
-            texts |= numeric
-            plain.append((name, column.combine_chunks().storage if numeric else column))
-        if not texts:
-            return Batch(table, self.where)
-        wanted = {column.name for column in self._contract.columns}
-        rows = pa.table(
-            [_text(column) if name in wanted else column for name, column in plain], names=[name for name, _ in plain]
-        )
-        return Batch(rows, self.where, _TEXTS)
-
-
-def _text(column: Any) -> Any:
-    return column.cast(pa.string())
+        numeric = [field.name for field in table.schema if getattr(field.type, "type_name", "") == "numeric"]
+        for name in numeric:
+            texts = pa.chunked_array([chunk.storage for chunk in table[name].chunks], pa.string())
+            table = table.set_column(table.column_names.index(name), name, texts)
+        return Batch(table, self.where, _TEXTS, frozenset(numeric)) if numeric else Batch(table, self.where)
 
 
 class DuckDB(Database):
@@ -148,6 +140,7 @@ class DuckDB(Database):
         import duckdb
 
         with duckdb.connect(self._file(), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")  # days are cut where they are read
             reader = connection.sql(question).to_arrow_reader(ROWS)
             empty = True
             for batch in reader:
@@ -158,64 +151,104 @@ class DuckDB(Database):
 
 
 class Rows(Database):
-    """Be a database that gives Python's values through SQLAlchemy: MySQL, MariaDB and SQLite."""
-
-    def __init__(self, address: Address, options: DatabaseOptions, contract: Contract) -> None:
-        """Quote as MySQL does, where it is one."""
-        self.since = address.scheme != "sqlite"  # which has no type for days
-        self.quote = "`" if address.scheme in ("mysql", "mariadb") else '"'
-        super().__init__(address, options, contract)
+    """Be a database whose driver gives Python's values, row by row; they are read as texts are, cell by cell."""
 
     def _answers(self, question: str) -> Iterator[Batch]:
-        from sqlalchemy import create_engine, text
+        with self._cursor() as cursor:
+            cursor.execute(question)
+            names = [name for name, *_ in cursor.description]
+            self._check(cursor.description)
+            rows = cursor.fetchmany(ROWS)
+            yield self._batch(names, rows)
+            while rows := cursor.fetchmany(ROWS):
+                yield self._batch(names, rows)
 
-        engine = create_engine(self._url())
+    def _batch(self, names: list[str], rows: list[Any]) -> Batch:
+        columns = zip(*rows, strict=True) if rows else [()] * len(names)
+        return Batch(pa.table(list(map(_texts, columns)), names=names), self.where, _TEXTS)
+
+    def _cursor(self) -> AbstractContextManager[Any]:
+        raise NotImplementedError
+
+    def _check(self, columns: Any) -> None:
+        """Refuse columns that this database cannot be asked for."""
+
+
+class SQLite(Rows):
+    """Be an SQLite file, opened to be read alone. It has no type for days and compares them as texts, so it is read whole."""
+
+    since = False
+
+    def _limits(self, since: datetime.date | None, until: datetime.date) -> str:  # noqa: ARG002
+        return ""
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        path = quote(str(self._file().absolute()))
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            yield connection.cursor()
+
+
+class MySQL(Rows):
+    """Be MySQL or MariaDB through a cursor that stays at the server, so that rows come as they are read."""
+
+    quote = "`"
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        import pymysql
+        from pymysql.cursors import SSCursor
+
+        parts, (user, password) = self._address.parts, credentials()
+        connection: Any = pymysql.connect(
+            host=parts.hostname, user=user, password=password or "", database=unquote(parts.path.removeprefix("/")),
+            port=parts.port or MYSQL_PORT, cursorclass=SSCursor, **dict(parse_qsl(parts.query)),
+        )  # fmt: skip
         try:
-            # A server-side cursor, so that the rows come as they are read.
-            with engine.connect().execution_options(stream_results=True, yield_per=ROWS) as connection:
-                answer = connection.execute(text(question.replace(":", r"\:")))
-                names = list(answer.keys())
-                rows = (Row(number, dict(zip(names, row, strict=True))) for number, row in enumerate(answer))
-                parts = iter(lambda: list(itertools.islice(rows, ROWS)), [])
-                first = next(parts, [])
-                for part in itertools.chain([first], parts):
-                    self._check_days(part)
-                    yield Batch(table_of(part, names), self.where, _TEXTS)
+            yield connection.cursor()
         finally:
-            engine.dispose()
+            if connection._result is not None:
+                # PyMySQL would read an answer that is given up to its end, even from a connection that is lost.
+                connection._result.unbuffered_active = False
+            if connection.open:
+                connection.close()
 
-    def _limits(self, since: datetime.date | None, until: datetime.date) -> str:
-        """Return a WHERE for what is new alone: this kind of database may compare days as texts, so a whole one is read whole."""
-        return super()._limits(since, until) if since else ""
+    def _check(self, columns: Any) -> None:
+        """Refuse days that are none, for the database is asked to compare them: the text 20150228 comes after 2015-03-01."""
+        from pymysql.constants import FIELD_TYPE
 
-    def _check_days(self, rows: list[Row]) -> None:
-        """Refuse days that are texts where the database is asked to compare them: 20150228 comes after 2015-03-01."""
         name = self._contract.watermark
-        if self.since and (
-            odd := next((row.cells[name] for row in rows if isinstance(row.cells.get(name), str)), None)
-        ):
-            raise Refusal(f"{self.where}: the column {name} holds texts such as {odd[:40]!r}, wanted days of the type DATE; write a query "
-                          "that casts it.")  # fmt: skip
+        dated = (FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP)
+        if any(found == name and kind not in dated for found, kind, *_ in columns):
+            raise Refusal(
+                f"{self.where}: the column {name} holds no days, wanted the type DATE; write a query that casts it."
+            )
 
-    def _url(self) -> Any:
-        from sqlalchemy.engine import URL
 
-        if self._address.scheme == "sqlite":
-            return URL.create("sqlite", database=f"file:{self._file().absolute()}", query={"mode": "ro", "uri": "true"})
-        user, password = credentials()
-        parts = self._address.parts
-        return URL.create(
-            "mysql+pymysql",
-            user,
-            password,
-            parts.hostname,
-            parts.port,
-            parts.path.removeprefix("/"),
-            dict(parse_qsl(parts.query)),
-        )
+def _texts(cells: Sequence[Any]) -> pa.Array:
+    """Return cells as texts; Arrow is quicker where all are numbers of one kind."""
+    kinds = set(map(type, cells)) - {type(None)}
+    if kinds <= {int} or kinds == {float}:
+        with suppress(pa.ArrowInvalid, OverflowError):
+            return pa.array(cells, pa.int64() if kinds <= {int} else pa.float64()).cast(pa.string())
+    return pa.array(map(text_of, cells), pa.string())
+
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield the batches, and have the next one read meanwhile."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
+
+
+KINDS: dict[str, type[Database]] = {
+    "postgresql": Postgres, "postgres": Postgres, "mysql": MySQL, "mariadb": MySQL, "sqlite": SQLite, "duckdb": DuckDB,
+}  # fmt: skip
+SCHEMES = tuple(KINDS)
 
 
 def opened(address: Address, options: DatabaseOptions, contract: Contract) -> Database:
     """Return the database at an address."""
-    kinds: dict[str, type[Database]] = {"postgresql": Postgres, "postgres": Postgres, "duckdb": DuckDB}
-    return kinds.get(address.scheme, Rows)(address, options, contract)
+    return KINDS[address.scheme](address, options, contract)

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from pydantic import Field
 from hearth.cells import Notation
 from hearth.contract import Contract
 from hearth.errors import Refusal
-from hearth.lines import jsonl_rows
+from hearth.lines import LINE_MAX, jsonl_rows
 from hearth.paths import SOURCES
 from hearth.sources.address import KEY, PASSWORD, USER, Address, credentials, told
 from hearth.sources.batch import Batch
@@ -30,7 +31,10 @@ SCHEMES = ("mqtt", "mqtts")
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 KEPT_SECONDS = 0xFFFFFFFF  # for which the broker keeps the session: without end
 INCOMING = ".incoming"  # what this drain has taken so far; a killed one leaves it, and the next makes it a drop
-MARKS = 16  # bytes of a reading's hash
+MARKS = 16  # bytes of a reading's hash, letters of a drop's name
+CHUNK = 1000  # messages that become safe together at most
+WAIT_S = 0.05  # for a packet
+KEPT = 1000  # bytes of a line that is too long to be one
 
 
 class StreamOptions(Strict):
@@ -71,7 +75,8 @@ class Stream:
         drops = sorted(self._folder.glob("*.jsonl"))
         if not drops:
             raise Refusal(f"{self._address.text} gave nothing within {self._options.seconds:g} s, and {self._folder} is empty; the broker keeps "
-                          f"readings from the first collection on, so publish, and collect again.")  # fmt: skip
+                          f"readings from the first collection on, so publish, and collect again. Of a topic that {USER} may not read "
+                          "some brokers say nothing at all.")  # fmt: skip
         for drop in drops:
             with drop.open("rb") as file:
                 fresh = (row for row in jsonl_rows(drop, file) if _new(seen, row.cells))
@@ -90,35 +95,42 @@ class Stream:
 
     def _take(self, file: Any) -> int:
         """Write what comes to the file and acknowledge what is safe there; return how many messages that were."""
-        from paho.mqtt.client import MQTT_ERR_NO_CONN, MQTT_ERR_SUCCESS, error_string
+        from paho.mqtt.client import MQTT_ERR_SUCCESS, error_string
 
-        waiting: list[Any] = []
-        refused: list[str] = []
-        client = self._client(waiting, refused)
+        coming = _Coming()
+        client = self._client(coming)
         taken, begun = 0, time.monotonic()
-        heard = begun
         try:
-            while taken < self._options.count and time.monotonic() - begun < self._options.seconds:
-                status = client.loop(timeout=0.05)
-                if refused or status not in (MQTT_ERR_SUCCESS, MQTT_ERR_NO_CONN):
-                    raise self._unreachable(refused[0] if refused else error_string(status))
-                room = waiting[: self._options.count - taken]
-                if room:
+            while True:
+                over = time.monotonic() - begun > self._options.seconds
+                before = len(coming.messages)
+                status = MQTT_ERR_SUCCESS if over else client.loop(timeout=0.0 if before else WAIT_S)
+                if coming.refused or status != MQTT_ERR_SUCCESS:
+                    raise self._unreachable(coming.refused or error_string(status))
+                more = len(coming.messages) > before  # and perhaps another one is there: they become safe together
+                room = coming.messages[: self._options.count - taken]
+                if room and (over or not more or len(room) in (CHUNK, self._options.count - taken)):
                     file.write(b"".join(line for message in room for line in _lines(message.payload)))
                     file.flush()
                     os.fsync(file.fileno())
                     for message in room:
                         client.ack(message.mid, message.qos)
-                    del waiting[: len(room)]
-                    taken, heard = taken + len(room), time.monotonic()
-                elif time.monotonic() - heard > self._options.idle:
-                    break
+                    del coming.messages[: len(room)]
+                    taken, coming.heard = taken + len(room), time.monotonic()
+                elif coming.heard is None and over:
+                    raise self._unreachable(f"no answer within {self._options.seconds:g} s")
+                elif not room and (over or taken == self._options.count or self._idle(coming)):
+                    return taken
+        except ValueError as error:  # of a topic that is none
+            raise self._unreachable(f"{self._topic}: {told(error)}") from None
         finally:
             client.disconnect()
-            client.loop(timeout=0.05)
-        return taken
+            client.loop(timeout=WAIT_S)
 
-    def _client(self, waiting: list[Any], refused: list[str]) -> Any:
+    def _idle(self, coming: "_Coming") -> bool:
+        return coming.heard is not None and time.monotonic() - coming.heard > self._options.idle
+
+    def _client(self, coming: "_Coming") -> Any:
         from paho.mqtt.client import Client, MQTTv5
         from paho.mqtt.enums import CallbackAPIVersion
         from paho.mqtt.packettypes import PacketTypes
@@ -133,19 +145,20 @@ class Stream:
 
         def connected(client: Any, _userdata: Any, _flags: Any, code: Any, _properties: Any) -> None:
             if code.is_failure:
-                refused.append(str(code))
+                coming.refused = coming.refused or str(code)
             else:
                 client.subscribe(self._topic, qos=1)
 
         def subscribed(_client: Any, _userdata: Any, _mid: int, codes: list[Any], _properties: Any) -> None:
-            refused.extend(f"{self._topic}: {code}" for code in codes if code.is_failure)
+            coming.heard = time.monotonic()
+            coming.refused = next((f"{self._topic}: {code}" for code in codes if code.is_failure), coming.refused)
 
         def lost(_client: Any, _userdata: Any, _flags: Any, code: Any, _properties: Any) -> None:
             if code.is_failure:
-                refused.append(f"the connection was lost: {code}")
+                coming.refused = coming.refused or f"the connection was lost: {code}"
 
         client.on_connect, client.on_subscribe, client.on_disconnect = connected, subscribed, lost
-        client.on_message = lambda _client, _userdata, message: waiting.append(message)
+        client.on_message = lambda _client, _userdata, message: coming.messages.append(message)
         session = Properties(PacketTypes.CONNECT)
         session.SessionExpiryInterval = KEPT_SECONDS
         try:
@@ -160,28 +173,48 @@ class Stream:
                        f"the environment say who asks. What was taken is safe in {self._folder}.")  # fmt: skip
 
 
+@dataclass
+class _Coming:
+    """Hold what came and is not safe yet, why nothing comes, and when something was heard, first that the topic may be read."""
+
+    messages: list[Any] = field(default_factory=list)
+    refused: str = ""
+    heard: float | None = None
+
+
 def _lines(payload: bytes) -> list[bytes]:
     """Return a message as lines, one for each reading: an object is one, a list has several; what is neither goes on as it is."""
     try:
         document = loads(payload.decode("utf-8"))
     except ValueError:
-        return [payload.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"]
+        plain = payload.replace(b"\n", b" ").replace(b"\r", b" ").strip() or b'""'  # an empty line would be no row
+        return [_short(plain + b"\n")]
     entries = document if isinstance(document, list) else [document]
-    return [json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n" for entry in entries]
+    return [
+        _short(json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n") for entry in entries
+    ]
+
+
+def _short(line: bytes) -> bytes:
+    """Return the line, or the start of one that no reader of lines would take: a row that cannot be read, which costs no other."""
+    return line if len(line) <= LINE_MAX else line[:KEPT] + b"\n"
 
 
 def _make_drop(incoming: Path) -> None:
     """Give what has come the name of its content; a last line that is not whole was not acknowledged, and comes again."""
     if not incoming.is_file():
         return
-    content = incoming.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
+    whole, content = 0, hashlib.sha256()
+    with incoming.open("r+b") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                whole += len(line)
+                content.update(line)
+        file.truncate(whole)
     if whole:
-        drop = incoming.with_name(f"{hashlib.sha256(whole).hexdigest()[:MARKS]}.jsonl")
-        partial = incoming.with_name(f"{INCOMING}.partial")
-        partial.write_bytes(whole)
-        partial.replace(drop)
-    incoming.unlink()
+        incoming.replace(incoming.with_name(f"{content.hexdigest()[:MARKS]}.jsonl"))
+    else:
+        incoming.unlink()
 
 
 def _new(seen: set[bytes], cells: Any) -> bool:
