@@ -244,6 +244,45 @@ def test_a_month_whose_sales_are_all_taken_back_has_no_file(here: Path) -> None:
     assert sorted(content()) == ["2014-05.parquet"]
 
 
+def test_a_record_that_says_later_since_when_it_is_known_is_the_same_in_both_ways(here: Path) -> None:
+    stored([deed(1), deed(2, known=None)])
+    first = collected(day(31))
+    stored([deed(1), deed(2, known=40)])
+    collected(day(60), first)
+    collected(day(60), raw=Path("full"))
+    assert content() == content(Path("full"))
+
+
+def test_a_table_of_which_nothing_holds_is_refused(here: Path) -> None:
+    stored([deed(1)])
+    first = collected(day(31))
+    before = content()
+    stored([deed(1), deed(1, known=40, void=True)])
+    with pytest.raises(Refusal, match="no sale holds: all are cancelled, or to be forgotten"):
+        collected(day(60), first)
+    assert content() == before
+
+
+def test_a_field_that_no_row_has_any_more_is_an_alarm_where_all_is_read(here: Path) -> None:
+    rows = [{name: str(deed(number)[name]) for name in COLUMNS} for number in (1, 2)]
+    Path("deeds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    where = {"source": f"file://{here}/deeds.jsonl", "options": {}}
+    first = collected(day(31), **where)
+    Path("deeds.jsonl").write_text(
+        "".join(json.dumps({n: c for n, c in row.items() if n != "area"}) + "\n" for row in rows)
+    )
+    with pytest.raises(Refusal, match="the column area was string, is not there"):
+        collected(day(60), first, **where)
+
+
+def test_a_day_that_python_cannot_hold_is_refused_by_name(here: Path) -> None:
+    stored(HISTORY)
+    with duckdb.connect("deeds.duckdb") as connection:
+        connection.execute("UPDATE deeds SET sold = 'infinity' WHERE parcel = 3")
+    with pytest.raises(Refusal, match=r"the column sold is of type date32.*a day is not in the years 1 to 9999"):
+        collected(day(60))
+
+
 def test_a_folder_that_a_killed_collection_left_is_taken_away(here: Path) -> None:
     stored(HISTORY)
     (RAW / ".waiting").mkdir(parents=True)

@@ -35,6 +35,7 @@ class Served:
     faults: list[tuple[int, str]] = field(default_factory=list)  # answered first: status, and Retry-After
     asked: list[dict[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     base: str = ""
 
     def answer(self, path: str, query: dict[str, str]) -> tuple[bytes, dict[str, str]]:
@@ -56,6 +57,7 @@ def serving(served: Served) -> Iterator[str]:
         def do_GET(self) -> None:  # noqa: N802
             parts = urlsplit(self.path)
             served.asked.append({name: values[0] for name, values in parse_qs(parts.query).items()})
+            served.paths.append(self.path)
             served.headers.append(dict(self.headers))
             if served.faults:
                 status, wait = served.faults.pop(0)
@@ -98,11 +100,11 @@ ALL = list(range(1, 8))
         ("/deeds", ITEMS | {"next": "links.next"}, 4),
         ("/list", {"link": True}, 4),
         ("/deeds", ITEMS | {"page": "page"}, 5),
-        ("/deeds", ITEMS | {"page": "page", "size": {"limit": 3}}, 4),
-        ("/deeds", ITEMS | {"offset": "offset", "size": {"limit": 2}}, 5),
+        ("/deeds", ITEMS | {"page": "page", "size": {"limit": 3}}, 5),
+        ("/deeds", ITEMS | {"offset": "offset", "size": {"limit": 2}}, 6),
         ("/list", {"size": {"limit": 100}}, 1),
     ],
-    ids=["next", "a header", "until an empty page", "until a short page", "offset", "one page"],
+    ids=["next", "a header", "until an empty page", "pages of a size", "offset", "one page"],
 )
 def test_all_pages_are_read_once_and_the_first_again(path: str, options: dict[str, Any], requests: int) -> None:
     with serving(Served(ROWS)) as address:
@@ -151,7 +153,7 @@ def test_what_fails_for_good_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         )
     assert len(served.asked) == 2
     assert refused(f"{address}/list").startswith(
-        f"{address}/list cannot be read, also after 1 more tries (ConnectionError: "
+        f"{address}/list cannot be read, also after 1 more tries (ConnectionError); check that it is up"
     )
 
 
@@ -177,6 +179,22 @@ def test_a_user_and_a_password_come_from_the_environment(monkeypatch: pytest.Mon
     assert served.headers[0]["Authorization"] == "Basic d2hvOndoYXQ="
 
 
+def test_a_page_that_is_capped_below_the_size_that_is_asked_for_is_not_the_last() -> None:
+    class Capped(Served):
+        def answer(self, path: str, query: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+            return super().answer(path, query | {"limit": "2"})
+
+    with serving(Capped(ROWS)) as address:
+        assert read(f"{address}/list", page="page", size={"limit": 1000}) == ALL
+
+
+def test_the_parameters_of_the_address_stay_also_those_that_stand_twice() -> None:
+    served = Served(ROWS)
+    with serving(served) as address:
+        read(f"{address}/list?status=a&status=b", page="page", size={"limit": 3})
+    assert all(path.startswith("/list?status=a&status=b&") for path in served.paths)
+
+
 class Looping(Served):
     """Give the same page for each number, as an interface does that does not know the parameter."""
 
@@ -189,6 +207,25 @@ def test_a_page_that_repeats_for_ever_is_refused() -> None:
     with serving(Looping(ROWS)) as address:
         said = refused(f"{address}/list", page="p")
     assert said.startswith(f"{address}/list gives the very page that {address}/list gave, so the pages would never end")
+
+
+def test_a_next_page_that_is_the_same_page_is_refused() -> None:
+    served = Fixed([])
+    served.content = b'{"rows": [], "next": "/list?c=1"}'
+    with serving(served) as address:
+        assert f"{address}/list is named as the next page a second time" in refused(
+            f"{address}/list", rows="rows", next="next"
+        )
+
+
+def test_what_stands_beside_the_rows_may_change() -> None:
+    class Timed(Served):
+        def answer(self, path: str, query: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+            content, headers = super().answer(path, query)
+            return json.dumps(json.loads(content) | {"took": len(self.asked)}).encode(), headers
+
+    with serving(Timed(ROWS)) as address:
+        assert read(f"{address}/deeds", **ITEMS, next="links.next") == ALL
 
 
 class Growing(Served):

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,18 @@ def typed(
             given[row] = f"{given[row]}; {reason}" if given[row] else reason
     names = [column.name for column in contract.columns]
     return pa.table([*arrays, pa.array(given, pa.string())], names=[*names, REASONS])
+
+
+def days_pattern(pattern: str) -> str:
+    """Return a pattern of strptime; raise ValueError for one that does not read back the day that it writes."""
+    day = datetime.datetime(2015, 2, 28)
+    try:
+        good = not pattern or datetime.datetime.strptime(day.strftime(pattern), pattern) == day
+    except (ValueError, re.error):
+        good = False
+    if not good:
+        raise ValueError("a pattern of a day as for Python's strptime, such as '%d.%m.%Y'")
+    return pattern
 
 
 def shown(text: str, limit: int | None = SHOWN) -> str:
@@ -161,7 +174,7 @@ def _days(cells: pa.Array, pattern: str) -> pa.Array:
 
 
 def _parsed(cells: pa.Array, pattern: str) -> pa.Array:
-    """Return days; strptime takes the 31st of February for the 3rd of March, so each is written again and compared."""
+    """Return days. Python reads each distinct one, since Arrow's own reader takes the 31st of February for the 3rd of March."""
     distinct = cells.dictionary_encode()
     days = []
     for text in distinct.dictionary.to_pylist():

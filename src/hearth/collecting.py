@@ -73,7 +73,8 @@ class Collection:
         if self.since is not None and self.last is not None:
             print(f"taking in what was recorded from {self.since} on; what was known before is at hand")
             for table in self.last.tables():
-                waiting.add(table)
+                # What does not say since when is asked for each time, so it comes again, and says it perhaps.
+                waiting.add(table.filter(table[self.contract.watermark].is_valid()) if self.source.undated else table)
             taken.new = self.last.provenance.tally
         for rows in self._records(taken):
             waiting.add(rows)
@@ -124,8 +125,8 @@ class Collection:
         """Compare with the last collection: stop where the source is outside, warn where DVC and git keep it anyway."""
         if self.last is None or self.last.provenance.watermark > self.params.as_of:
             return
-        if not taken.columns:
-            taken.columns |= self.last.provenance.columns
+        if self.since is not None:  # a few new rows need not have all columns that there are
+            taken.columns = self.last.provenance.columns | taken.columns
         past = taken.past if self.since is None else None
         found = alarms(self.last.provenance, taken.columns, past)
         said = "; ".join(found)
@@ -133,5 +134,5 @@ class Collection:
         if found and "://" not in self.params.source:
             print(f"warning: {self.params.source} is not what it was at the last collection: {said}", file=sys.stderr)
         elif found and self.params.accept != accepting:
-            raise Refusal(f"{self.params.source} is not what it was at the last collection: {said}. Nothing was written. If the source is right, "
+            raise Refusal(f"{self.params.source} is not what it was at the last collection: {said}. Nothing was written; `dvc checkout` brings back the last table. If the source is right, "
                           f"set collect.accept to '{accepting}' in params.yaml, and collect again.")  # fmt: skip

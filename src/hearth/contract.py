@@ -22,6 +22,9 @@ Type = Literal["integer", "number", "boolean", "date", "category", "text"]
 Role = Literal["key", "time", "target", "feature", "recorded_at", "cancelled", "ignored", "identifier", "sensitive"]
 PRIVATE: tuple[Role, ...] = ("identifier", "sensitive")  # they stay in the raw table
 Bound = int | float | datetime.date
+RESERVED = (
+    "reasons"  # the column of the raw table and the quarantine that says why a row is refused; empty where it is not
+)
 GRID = 1e-9  # share of a step; 1.2 / 0.1 is 11.999999999999998
 Text = Annotated[str, Field(min_length=1)]
 
@@ -74,10 +77,12 @@ class Column(Strict):
     @model_validator(mode="after")
     def _role(self) -> "Column":
         numeric, dated = self.type in ("integer", "number"), self.type == "date"
-        if self.role in ("key", "time", "target") and self.nullable:
+        if self.role in ("key", "time", "target", "recorded_at") and self.nullable:
             raise ValueError(f"nullable: false for the role {self.role}")
         if self.role in ("time", "recorded_at") and not dated:
             raise ValueError(f"the type date for the role {self.role}, not {self.type}")
+        if self.name == RESERVED:
+            raise ValueError("another name, since the raw table has a column reasons that says why a row is refused")
         if self.role == "cancelled" and (self.type != "boolean" or self.nullable):
             raise ValueError(f"the type boolean and nullable: false for the role cancelled, not {self.type}")
         if self.role == "target" and not (numeric and self.minimum is not None and self.minimum > 0):  # type: ignore[operator]

@@ -4,6 +4,7 @@ What holds depends on the set of records alone, not on their order, nor on how t
 current and of newer records is `current` of all. That is what lets a collection take only what is new.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hearth.contract import Contract
+from hearth.tables import REASONS
 
 Codes = np.ndarray[Any, np.dtype[np.uint64]]
 _NULL = np.uint64(0x9E3779B97F4A7C15)
@@ -83,10 +85,14 @@ def only(records: pa.Table, holds: pa.ChunkedArray) -> pa.Table:
 
 
 def tally(records: pa.Table) -> Tally:
-    """Return the number of records and the sum of their hashes; a row's hash is made of its cells, their types and their places."""
+    """Return the number of records and the sum of their hashes.
+
+    A row's hash is made of its cells and their columns' names; not of its reasons, whose words are ours and not the source's.
+    """
     total = np.zeros(records.num_rows, dtype=np.uint64)
-    for place, name in enumerate(records.column_names):
-        total ^= _mixed(codes(records[name], stable=True) + np.uint64((place + 1) * 0xD6E8FEB86659FD93 % 2**64))
+    for name in sorted(set(records.column_names) - {REASONS}):
+        own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+        total ^= _mixed(codes(records[name], stable=True) + np.uint64(own))
         total = _mixed(total)
     return Tally(records.num_rows, int(total.sum(dtype=np.uint64)))
 

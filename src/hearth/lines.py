@@ -56,6 +56,10 @@ def csv_rows(
         number = 0
         with _quoted(where, reader):
             for cells in reader:
+                if any("\n" in cell and cell.count(delimiter) >= len(names) - 1 for cell in cells):
+                    raise Refusal(
+                        f"{where}: the row that ends at line {reader.line_num} has whole rows in one cell; mend its quotes."
+                    )
                 if cells:  # not an empty line
                     yield Row(number, dict(zip(names, cells, strict=False)), _fault(cells, len(names)))
                     number += 1
@@ -63,11 +67,10 @@ def csv_rows(
     return once(where, names), rows()
 
 
-def jsonl_rows(where: object, file: IO[bytes]) -> Iterator[Row]:
+def jsonl_rows(where: object, file: IO[bytes], encoding: str = UTF8) -> Iterator[Row]:
     """Return the rows; a line that is no object is a row with a fault."""
-    return itertools.starmap(
-        _object, enumerate(line for line in _lines(where, _recoded(where, file, UTF8)) if line.strip())
-    )
+    lines = _lines(where, _recoded(where, file, encoding))
+    return itertools.starmap(_object, enumerate(line for line in lines if line.strip()))
 
 
 def _recoded(where: object, file: IO[bytes], encoding: str) -> Iterator[bytes]:

@@ -16,11 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hearth.contract import Contract
+from hearth.errors import Refusal
 from hearth.forgotten import Mark, keep
 from hearth.ledger import current, months
 from hearth.tables import REASONS, raw_schema
 
 CHUNK_ROWS = 1_000_000  # of a month that are sorted at once; a month with more is sorted day by day
+OPEN = 200  # files of months that are open at once; a system allows a process some hundreds
 UNDATED = "undated"  # the month of rows without a readable day
 GROUP_ROWS = 262_144  # of a parquet row group, whatever the chunks were, so that the bytes do not depend on them
 
@@ -33,7 +35,9 @@ class Waiting:
         self._listed, self.forgotten = listed, 0
         self._folder, self._contract, self._schema = folder, contract, raw_schema(contract)
         self._stack = ExitStack()
+        self._names: set[str] = set()
         self._writers: dict[str, Any] = {}
+        self._undated = 0
 
     def __enter__(self) -> "Waiting":
         """Make the folder, empty: a killed process may have left one."""
@@ -62,6 +66,10 @@ class Waiting:
         if len(names) > 1:
             order = np.argsort(places, kind="stable")
             rows, places = rows.take(pa.array(order)), places[order]
+        self._undated += int(np.isnat(found).any()) and int((places == len(found) - 1).sum())
+        if self._undated > CHUNK_ROWS:
+            raise Refusal(f"more than {CHUNK_ROWS:,} rows have no {self._contract.time.name} that can be read; is collect.options.days in "
+                          "params.yaml how the source writes its days?")  # fmt: skip
         ends = np.searchsorted(places, np.arange(len(names)), side="right")
         for name, start, end in zip(names, [0, *ends[:-1]], ends, strict=True):
             self._writer(name).write_table(rows.slice(start, end - start).cast(self._schema))
@@ -72,7 +80,7 @@ class Waiting:
         fresh = self._folder / "made"
         fresh.mkdir()
         rows = unreadable = 0
-        for name in sorted(self._writers):
+        for name in sorted(self._names):
             with (
                 (fresh / f"{name}.parquet").open("wb") as file,
                 pq.ParquetWriter(file, self._schema, compression="zstd") as writer,
@@ -81,6 +89,10 @@ class Waiting:
             rows, unreadable = rows + found[0], unreadable + found[1]
             if not found[0]:  # every sale of that month was taken back
                 (fresh / f"{name}.parquet").unlink()
+        if not rows:
+            raise Refusal(
+                "no sale holds: all are cancelled, or to be forgotten. Nothing was written; `dvc checkout` brings back the last table."
+            )
         made = sorted(fresh.iterdir())
         for path in made:
             path.replace(target / path.name)
@@ -91,14 +103,21 @@ class Waiting:
 
     def _writer(self, name: str) -> Any:
         if name not in self._writers:
-            file = self._stack.enter_context((self._folder / name).open("wb"))
+            if len(self._writers) == OPEN:
+                self._stack.close()
+                self._writers.clear()
+            self._names.add(name)
+            file = self._stack.enter_context((self._folder / name).open("ab"))
             self._writers[name] = self._stack.enter_context(pa.ipc.new_stream(file, self._schema))
         return self._writers[name]
 
     def _chunks(self, name: str) -> Iterator[pa.Table]:
         """Yield the rows of a month, at once or some days at a time; the days of one chunk are before those of the next."""
         with pa.memory_map(str(self._folder / name)) as file:
-            rows = pa.ipc.open_stream(file).read_all()  # pages of the file, not of memory
+            streams = []
+            while file.tell() < file.size():  # one for each time that the month's file was opened
+                streams.append(pa.ipc.open_stream(file).read_all())  # pages of the file, not of memory
+            rows = pa.concat_tables(streams)
             if len(rows) <= CHUNK_ROWS or name == UNDATED:
                 yield rows
                 return

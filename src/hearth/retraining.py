@@ -186,7 +186,7 @@ def _day(as_of: datetime.date | None, start: Start) -> datetime.date:
     newest = max(filter(None, found), default=None)
     if newest is None and since is None:
         raise Refusal(f"{start.source} has no day in its column {contract.watermark}; deliver it anew.")
-    newest = newest or start.as_of - datetime.timedelta(days=1)
+    newest = min(newest or start.as_of - datetime.timedelta(days=1), datetime.date.max - datetime.timedelta(days=1))
     latest = newest + datetime.timedelta(days=1)
     if as_of is None:
         return min(latest, now().date())

@@ -22,8 +22,8 @@ def deliver(tree: Tree, home: Path, source: Path) -> None:
             shutil.copytree(home / source, tree.folder / source)
         else:
             shutil.copyfile(home / source, tree.folder / source)
-        if not tree.git("ls-files", str(source)):
-            _dvc(tree, "add", "--quiet", str(source))
+        if new := _unkept(tree, source, own=(home / pointer).is_file()):
+            _dvc(tree, "add", "--quiet", *map(str, new))
         return
     if (home / pointer).is_file():
         shutil.copyfile(home / pointer, tree.folder / pointer)
@@ -45,6 +45,17 @@ def forget_too(tree: Tree, home: Path) -> None:
         raise Refusal(f"the commit to start from has no {FORGOTTEN}, so its road would take in again what was forgotten since; "
                       "promote a commit of today first.")  # fmt: skip
     write_text(own, with_entries(read_text(own), entries))
+
+
+def _unkept(tree: Tree, source: Path, own: bool) -> list[Path]:
+    """Return what of a delivery git does not keep itself: the table, the folder, or tables in it if these are kept one by one."""
+    kept = set(tree.git("ls-files", "--", str(source)).splitlines())
+    if (tree.folder / source).is_file() or own or not kept:
+        return [] if str(source) in kept else [source]
+    files = [path.relative_to(tree.folder) for path in sorted((tree.folder / source).rglob("*")) if path.is_file()]
+    return [
+        path for path in files if path.name != ".gitignore" and path.suffix != ".dvc" and path.as_posix() not in kept
+    ]
 
 
 def _dvc(tree: Tree, *words: str) -> None:

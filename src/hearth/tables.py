@@ -1,21 +1,22 @@
 """Hold whole tables to the contract: structure when collected, rows when validated."""
 
+import datetime
 import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow
+import pyarrow.compute as pc
 
-from hearth.contract import Check, Column, Contract, on_grid
+from hearth.contract import RESERVED, Check, Column, Contract, on_grid
 from hearth.errors import Refusal
 from hearth.parquet import columns_of
 
-REASONS = (
-    "reasons"  # the column of the raw table and the quarantine that says why a row is refused; empty where it is not
-)
+REASONS = RESERVED
+EPOCH = datetime.date(1970, 1, 1).toordinal()
 _ARROW = {
     "integer": pyarrow.int64(),
     "number": pyarrow.float64(),
@@ -84,6 +85,8 @@ def fitted(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.
         cast = values.cast(arrow_type(column))
         if pyarrow.types.is_timestamp(found) and not cast.cast(found).equals(values):
             raise pyarrow.ArrowInvalid("the time of day would be lost")
+        if pyarrow.types.is_date32(cast.type) and _beyond_years(cast):
+            raise pyarrow.ArrowInvalid("a day is not in the years 1 to 9999")
         return cast
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
         # Arrow's words hold a value.
@@ -91,6 +94,14 @@ def fitted(values: pyarrow.ChunkedArray, column: Column, where: str) -> pyarrow.
         raise Refusal(
             f"{where}: the column {column.name} is of type {found}, wanted {column.expected}; {reason}."
         ) from None
+
+
+def _beyond_years(days: pyarrow.ChunkedArray) -> bool:
+    """Return whether a day is one that Python cannot hold, such as a database's infinity."""
+    ends = pc.min_max(days.cast(pyarrow.int32()))
+    least, most = ends["min"].as_py(), ends["max"].as_py()
+    first, last = (day.toordinal() - EPOCH for day in (datetime.date.min, datetime.date.max))
+    return least is not None and not first <= least <= most <= last
 
 
 def _hidden_conversion(found: pyarrow.DataType, target: pyarrow.DataType) -> str:
@@ -179,9 +190,12 @@ def reasons(frame: pd.DataFrame, contract: Contract) -> "pd.Series[str]":
             reason = _reason(plain, row, str(case.column), str(case.check), str(case.schema_context), contract)
             if reason not in said:
                 said.append(reason)
-    repeated = plain.duplicated(contract.keys) & plain[contract.keys].notna().all(axis=1)
+    # Of records that became known on one day none is the later one; without such days the first is taken to be meant.
+    keep: Literal["first", False] = False if contract.recorded_at else "first"
+    repeated = plain.duplicated(contract.keys, keep=keep) & plain[contract.keys].notna().all(axis=1)
+    other = "another record of the same day" if contract.recorded_at else "an earlier row of this delivery"
     for row in np.flatnonzero(repeated).tolist():
-        found.setdefault(row, []).append(f"{' + '.join(contract.keys)}: an earlier row of this delivery has the same")
+        found.setdefault(row, []).append(f"{' + '.join(contract.keys)}: {other} has the same")
     return pd.Series(["; ".join(found.get(row, [])) for row in range(len(plain))], index=frame.index, dtype="str")
 
 

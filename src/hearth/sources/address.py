@@ -8,21 +8,22 @@ from hearth.errors import Refusal
 
 KEY = "collect.source"
 USER, PASSWORD, TOKEN = "HEARTH_SOURCE_USER", "HEARTH_SOURCE_PASSWORD", "HEARTH_SOURCE_TOKEN"
-# Names that secrets go by in addresses; signed addresses of object stores have some of them.
-_SECRET = (
+# Names that secrets go by in addresses, and ends of such names; signed addresses of object stores have some of them.
+_SECRETS = {"auth", "code", "jwt", "key", "pass", "pin", "pw", "pwd", "session", "sig"}
+_ENDS = (
     "password",
     "passwd",
-    "pwd",
+    "passphrase",
     "secret",
     "token",
     "signature",
-    "sig",
     "credential",
     "apikey",
     "accesskey",
-    "key",
-    "auth",
+    "secretkey",
+    "accountkey",
 )
+_AT = ("file", "s3", "gs", "az", "abfs", "sqlite", "duckdb", "mqtt", "mqtts")  # whose paths may have an @
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,26 @@ def parsed(text: str) -> Address:
     """Return an address; refuse one that is none, or that has a secret in it."""
     if "://" not in text:
         return Address(text, "", urlsplit(""))
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise Refusal(f"params.yaml: {KEY} is no address ({error}); write it as scheme://host/path.") from None
-    if parts.username is not None or parts.password is not None:
+    scheme, _, rest = text.partition("://")
+    if "@" in (rest.split("/")[0] if scheme.lower() in _AT else rest):
         raise Refusal(f"params.yaml: {KEY} has a user or a password in it, which git and dvc.lock would keep; take out what is "
                       f"before the @ and set {USER} and {PASSWORD} in the environment.")  # fmt: skip
-    for name in (name for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
-        if name.lower().replace("-", "").replace("_", "").removeprefix("xamz").endswith(_SECRET):
+    try:
+        parts = urlsplit(text)
+        good = parts.port != 0
+    except ValueError:  # whose words may hold a part of a password
+        good = False
+    if not good:
+        raise Refusal(
+            f"params.yaml: {KEY} is no address; write it as scheme://host:port/path, without a user or a password."
+        )
+    if parts.fragment and parts.scheme in ("http", "https"):
+        raise Refusal(f"params.yaml: {KEY} has a part behind #, which no server is sent; take it out.")
+    for name in (name for name, _ in parse_qsl(parts.query.replace(";", "&"), keep_blank_values=True)):
+        plain = name.lower().replace("-", "").replace("_", "")
+        if plain in _SECRETS or plain.endswith(_ENDS):
             raise Refusal(f"params.yaml: {KEY} has {name}= in it, which git and dvc.lock would keep if it is a secret; take it out "
                           f"and set {TOKEN}, or {USER} and {PASSWORD}, in the environment.")  # fmt: skip
-    del port
     return Address(text, parts.scheme.lower(), parts)
 
 

@@ -25,11 +25,12 @@ class Batch:
     where: str
     notation: Notation | None = None  # of texts
     texts: frozenset[str] | None = None  # the columns that are texts to be read, None for all
+    absent: frozenset[str] = frozenset()  # columns that no row has, where each row names its own
 
     @property
     def types(self) -> dict[str, str]:
         """Return the source's own columns and types."""
-        return {field.name: str(field.type) for field in self.table.schema if field.name != REASONS}
+        return {field.name: str(field.type) for field in self.table.schema if field.name not in {REASONS, *self.absent}}
 
     def shaped(self, contract: Contract) -> pa.Table:
         """Return the rows with the raw table's columns."""
@@ -44,17 +45,14 @@ class Source(Protocol):
 
     since: bool
     """Whether it can be asked for what is new alone."""
+    undated: bool
+    """Whether it then gives what does not say since when too, each time."""
 
     def batches(self, since: datetime.date | None, until: datetime.date) -> Iterator[Batch]:
         """Yield its rows that were known before `until`, and not before `since`; rows beyond either may be among them."""
 
     def known_before(self, day: datetime.date) -> int | None:
         """Return how many records were known before a day, None where that would cost reading them."""
-
-
-def reason(error: BaseException) -> str:
-    """Return the first line of an error without its full stop, or the error's name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def dig(document: Any, path: str) -> Any:

@@ -43,6 +43,7 @@ class Database:
     """Be a table in a database; each of its subclasses knows one way to ask."""
 
     since = True
+    undated = True
     quote = '"'
 
     def __init__(self, address: Address, options: DatabaseOptions, contract: Contract) -> None:

@@ -1,7 +1,6 @@
 """Read tables from files: one, a folder or a pattern of dated drops; here or on an object store."""
 
 import datetime
-import fnmatch
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ class Here:
     """Be tables in the project's own data/source, where DVC sees them change."""
 
     since = False
+    undated = False
 
     def __init__(self, path: Path, options: FileOptions, contract: Contract) -> None:
         """Refuse a path elsewhere: a stage's inputs are declared, and only data/source is."""
@@ -47,20 +47,44 @@ class Here:
             _check_same(str(path), (before.st_size, before.st_mtime_ns), (after.st_size, after.st_mtime_ns))
 
     def _paths(self) -> list[Path]:
-        if any(letter in self._path.name for letter in _PATTERN):
-            found = sorted(path for path in self._path.parent.glob(self._path.name) if path.is_file())
+        """Return the table, or those of the pattern or the folder; refuse what cannot be listed or followed, which would be missing."""
+        if any(letter in self._path.name for letter in _PATTERN) and not self._path.exists():
+            found = [path for path in self._path.parent.glob(self._path.name) if not _hidden(Path(path.name))]
             wanted = f"no file of that pattern is in {self._path.parent}"
         elif self._path.is_dir():
-            found = sorted(
-                path for path in self._path.rglob("*") if path.is_file() and not _hidden(path.relative_to(self._path))
-            )
+            found = list(_below(self._path))
             wanted = "the folder has no file"
         else:
             return [self._path]
-        found = [path for path in found if not path.name.endswith(_BESIDE)]
-        if not found:
+        found = sorted(path for path in found if not path.name.endswith(_BESIDE))
+        for path in found:
+            if path.is_symlink() and not path.is_file():
+                raise Refusal(
+                    f"{path} is a link to {'a folder' if path.is_dir() else 'nothing'}; put the table itself there."
+                )
+        if not (found := [path for path in found if path.is_file()]):
             raise Refusal(f"{self._path}: {wanted}; wanted at least one table.")
         return found
+
+
+def _below(top: Path) -> Iterator[Path]:
+    """Yield the files below a folder, and links to folders."""
+    for entry in _listed(top):
+        if _hidden(Path(entry.name)):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _below(entry)
+        else:
+            yield entry
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise Refusal(
+            f"{folder} cannot be listed ({error.strerror}), so tables may be missing; check who may read it."
+        ) from None
 
 
 def _hidden(path: Path) -> bool:
@@ -86,6 +110,7 @@ class There:
     """Be tables on an object store or a web server, or on this machine outside the project, through fsspec."""
 
     since = False
+    undated = False
 
     def __init__(self, address: Address, options: FileOptions, contract: Contract) -> None:
         """Take the address; nothing is asked yet."""
@@ -112,6 +137,7 @@ class There:
         """Return what tells one content of a file from another; a web server may not say, but gives a file at one go."""
         if self._web:
             return ()
+        store.invalidate_cache()  # what it listed before tells nothing of now
         info = self._asked(lambda: store.info(name), where)
         return tuple(str(info.get(key)) for key in ("size", "ETag", "LastModified", "mtime"))
 
@@ -145,12 +171,17 @@ class There:
         """Return the files of the address: one, those of a pattern, or those of a folder."""
         where = self._address.text
         if self._web or not (any(letter in path for letter in _PATTERN) or where.endswith("/")):
+            if self._address.scheme == "file" and Path(path).is_dir():
+                raise Refusal(f"{where} is a folder; end the address with / if all tables in it are meant.")
             return [path]
         if where.endswith("/"):
             found = self._asked(lambda: store.find(path), where)
             found = [name for name in found if not _hidden(Path(str(name).removeprefix(str(path)).lstrip("/")))]
         else:
-            found = [name for name in self._asked(lambda: store.glob(path), where) if fnmatch.fnmatch(name, path)]
+            listed = self._asked(lambda: store.glob(path, detail=True), where)
+            found = [
+                name for name, info in listed.items() if info["type"] == "file" and not _hidden(Path(Path(name).name))
+            ]
         if not (found := sorted(str(name) for name in found)):
             raise Refusal(f"{where} has no file; wanted at least one table. Check the address, and who may list it.")
         return found

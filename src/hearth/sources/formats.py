@@ -4,21 +4,24 @@ import gzip
 import io
 import itertools
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from pathlib import PurePath
+from typing import IO, Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from hearth.cells import Notation, table_of
+from hearth.cells import Notation, days_pattern, table_of
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.lines import UTF8, csv_rows, jsonl_rows, once, whole
 from hearth.row import Row
 from hearth.sources.batch import ROWS, Batch
 from hearth.strict import Strict
+from hearth.tables import REASONS
 
 Format = Literal["parquet", "csv", "jsonl", "excel", "html"]
 ENDINGS: dict[str, Format] = {
@@ -35,7 +38,7 @@ class FileOptions(Strict):
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     encoding: str = UTF8
     decimal: Literal[".", ","] = "."
-    days: str = ""
+    days: Annotated[str, AfterValidator(days_pattern)] = ""
     sheet: str | int = 0
     header_row: int = Field(default=1, ge=1)
     table: str = ""
@@ -79,13 +82,15 @@ def format_of(name: str, options: FileOptions) -> Format:
 def batches(name: str, where: str, file: IO[bytes], options: FileOptions, contract: Contract) -> Iterator[Batch]:
     """Yield the rows of an open file; `name` says its format, `where` what people are told."""
     for one in _unpacked(name, where, file, options):
-        yield from READERS[one.format](one, options, contract)
+        with whole(one.where, "packed", zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError):
+            yield from READERS[one.format](one, options, contract)
 
 
 def _unpacked(name: str, where: str, file: IO[bytes], options: FileOptions) -> Iterator[Named]:
     """Yield the file, or what is packed in it."""
     if name.lower().endswith(".gz"):
-        yield Named(where, gzip.GzipFile(fileobj=file), format_of(name, options))  # type: ignore[arg-type]
+        with gzip.GzipFile(fileobj=file) as inner:
+            yield Named(where, inner, format_of(name, options))  # type: ignore[arg-type]
     elif name.lower().endswith(".zip"):
         with whole(where, "zip", zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError):
             archive = zipfile.ZipFile(file)
@@ -96,7 +101,7 @@ def _unpacked(name: str, where: str, file: IO[bytes], options: FileOptions) -> I
                 raise Refusal(f"{where} is empty; wanted at least one table in it.")
             for member in members:
                 with archive.open(member) as inner:
-                    yield Named(f"{where}: {member.filename}", inner, format_of(member.filename, options))
+                    yield from _unpacked(member.filename, f"{where}: {member.filename}", inner, options)
     else:
         yield Named(where, file, format_of(name, options))
 
@@ -119,11 +124,11 @@ def _csv(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batch
 
 
 def _delimiter(one: Named, options: FileOptions) -> str:
-    return "\t" if options.delimiter == "," and ".tsv" in one.where.lower() else options.delimiter
+    return "\t" if options.delimiter == "," and ".tsv" in PurePath(one.where).name.lower() else options.delimiter
 
 
 def _jsonl(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batch]:
-    yield from of_objects(one.where, jsonl_rows(one.where, one.file), contract, options.notation)
+    yield from of_objects(one.where, jsonl_rows(one.where, one.file, options.encoding), contract, options.notation)
 
 
 def _excel(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batch]:  # noqa: ARG001
@@ -131,16 +136,21 @@ def _excel(one: Named, options: FileOptions, contract: Contract) -> Iterator[Bat
 
     with whole(one.where, "Excel", CalamineError, OSError):
         try:
-            book = CalamineWorkbook.from_filelike(io.BytesIO(one.file.read()))
+            content = one.file.read()
+            book = CalamineWorkbook.from_filelike(io.BytesIO(content))
             names = book.sheet_names
             wanted = options.sheet
             sheet = book.get_sheet_by_index(wanted) if isinstance(wanted, int) else book.get_sheet_by_name(wanted)
         except PasswordError:
             raise Refusal(f"{one.where} is locked with a password; save it without one.") from None
-        except (WorksheetNotFound, IndexError):
+        except (WorksheetNotFound, IndexError, OverflowError):
             raise Refusal(f"{one.where} has no sheet {options.sheet!r}, it has {', '.join(names)}; set "
                           "collect.options.sheet in params.yaml to one of them.") from None  # fmt: skip
         cells = sheet.to_python(skip_empty_area=False)
+    if zipfile.is_zipfile(io.BytesIO(content)) and _has_errors(content):
+        raise Refusal(
+            f"{one.where} has a cell with an error such as #N/A, which would be read as an empty one; mend it."
+        )
     if len(cells) < options.header_row:
         raise Refusal(f"{one.where} is empty; wanted column names in row {options.header_row} and rows below.")
     names = [str(cell).strip() for cell in cells[options.header_row - 1]]
@@ -157,6 +167,13 @@ def _excel(one: Named, options: FileOptions, contract: Contract) -> Iterator[Bat
     yield from _of_texts(one.where, once(one.where, names), rows, options.notation)
 
 
+def _has_errors(content: bytes) -> bool:
+    """Return whether a sheet of a workbook of the newer kind has a cell whose value is an error."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+        return any(b' t="e"' in archive.read(name) for name in sheets)
+
+
 def _beside(row: list[Any], wanted: int) -> str:
     return "the row has cells beside the named columns" if any(cell not in ("", None) for cell in row[wanted:]) else ""
 
@@ -167,8 +184,11 @@ def _html(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batc
     import lxml.html
 
     with whole(one.where, "HTML", lxml.etree.LxmlError, ValueError, OSError):
-        parser = lxml.html.HTMLParser(encoding=options.encoding)
+        parser = lxml.html.HTMLParser(encoding=options.encoding, huge_tree=True)
         page = lxml.html.document_fromstring(one.file.read() or b"<html></html>", parser=parser)
+    if fatal := next((entry for entry in parser.error_log if entry.level_name == "FATAL"), None):
+        raise Refusal(f"{one.where} is not a whole HTML file ({fatal.message.strip()}); fetch or write it again.")
+    lxml.etree.strip_elements(page, "script", "style", with_tail=False)
     wanted = {column.name for column in contract.columns}
     headings = []
     for table in page.iter("table"):
@@ -188,7 +208,8 @@ def _html(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batc
 
 
 def _text(cell: Any) -> str:
-    return " ".join("".join(cell.itertext()).split())
+    """Return what stands in a cell; parts of it stay apart, or a footnote's number would become a digit."""
+    return " ".join(" ".join(cell.itertext()).split())
 
 
 def _torn(row: list[str], names: list[str]) -> str:
@@ -204,11 +225,16 @@ def of_objects(where: str, rows: Iterable[Row], contract: Contract, notation: No
     """Yield rows of JSON; what an object leaves out is empty, for many an interface leaves out what has no value."""
     wanted = [column.name for column in contract.columns]
     for part in _parts(rows):
-        more = dict.fromkeys(name for row in part if not row.fault for name in row.cells if name not in wanted)
-        yield Batch(table_of(part, [*wanted, *more]), where, notation)
+        seen = dict.fromkeys(name for row in part if not row.fault for name in row.cells)
+        if REASONS in seen:
+            raise Refusal(f"{where} has a column {REASONS}, which data/contract.yaml cannot have; rename it.")
+        names = list(dict.fromkeys([*wanted, *seen]))
+        yield Batch(table_of(part, names), where, notation, absent=frozenset(names) - seen.keys())
 
 
 def _of_texts(where: str, names: list[str], rows: Iterable[Row], notation: Notation) -> Iterator[Batch]:
+    if REASONS in names:
+        raise Refusal(f"{where} has a column {REASONS}, which data/contract.yaml cannot have; rename it.")
     empty = True
     for part in _parts(rows):
         empty = False

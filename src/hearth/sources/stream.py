@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from hearth.cells import Notation
+from hearth.cells import Notation, days_pattern
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.lines import LINE_MAX, jsonl_rows
@@ -49,13 +49,14 @@ class StreamOptions(Strict):
     count: int = Field(gt=0)
     idle: float = Field(default=2.0, gt=0)
     decimal: Literal[".", ","] = "."
-    days: str = ""
+    days: Annotated[str, AfterValidator(days_pattern)] = ""
 
 
 class Stream:
     """Be a topic of a broker, and the folder of what came from it."""
 
     since = False
+    undated = False
 
     def __init__(self, address: Address, options: StreamOptions, contract: Contract) -> None:
         """Refuse an address without a topic."""

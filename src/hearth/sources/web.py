@@ -2,17 +2,18 @@
 
 import datetime
 import hashlib
+import json
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from hearth.cells import Notation
+from hearth.cells import Notation, days_pattern
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.row import Row, finite
-from hearth.sources.address import Address, credentials, token, told
+from hearth.sources.address import Address, credentials, token
 from hearth.sources.batch import Batch, dig
 from hearth.sources.formats import of_objects
 from hearth.strict import Strict, loads
@@ -43,7 +44,7 @@ class ApiOptions(Strict):
     since: str | None = None
     until: str | None = None
     decimal: Literal[".", ","] = "."
-    days: str = ""
+    days: Annotated[str, AfterValidator(days_pattern)] = ""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -54,6 +55,8 @@ class ApiOptions(Strict):
 
 class Api:
     """Be a web interface."""
+
+    undated = False
 
     def __init__(self, address: Address, options: ApiOptions, contract: Contract) -> None:
         """Take what is asked; nothing is asked yet."""
@@ -71,33 +74,42 @@ class Api:
         more = {name: value for name, value in asked.items() if name and value}
         notation = Notation(self._options.decimal, self._options.days)
         address: str | None = _with(self._address.text, more)
-        seen: dict[str, str] = {}
-        first, rows, number = "", 0, self._options.first
+        seen: dict[str, str] = {}  # the rows of each page, by their hash, and where they stood
+        asked_for: list[str] = []
+        first, count, number = "", 0, self._options.first
         with _session() as session:
             while address:
                 where = _shown(address)
-                content, link = self._page(session, address)
-                document = self._parsed(content, where)
-                found = dig(document, self._options.rows)
-                if not isinstance(found, list):
-                    raise Refusal(f"{where} has no list at {self._options.rows or 'its top'}, but {str(found)[:60]!r}; set "
-                                  "collect.options.rows in params.yaml to where the rows are.")  # fmt: skip
-                mark = hashlib.sha256(content).hexdigest()
+                if address in asked_for:
+                    raise Refusal(
+                        f"{where} is named as the next page a second time, so the pages would never end; check collect.options.next."
+                    )
+                asked_for.append(address)
+                document, found, link = self._page(session, address)
+                mark = _mark(found)
                 if found and mark in seen:
                     raise Refusal(f"{where} gives the very page that {seen[mark]} gave, so the pages would never end; check "
                                   "collect.options: next, link, page or offset.")  # fmt: skip
-                seen[mark] = where
-                if not first:
-                    first, again = mark, address
-                given = [Row(rows + n, row if isinstance(row, dict) else {}, "" if isinstance(row, dict) else "the entry is no object with named values")
-                         for n, row in enumerate(found)]  # fmt: skip
+                seen[mark], first = where, first or mark
+                given = (_row(count + place, entry) for place, entry in enumerate(found))
                 yield from of_objects(where, given, self._contract, notation)
-                rows, number = rows + len(found), number + 1
-                address = self._following(address, document, link, found, rows, number)
-            if len(seen) > 1 and hashlib.sha256(self._page(session, again)[0]).hexdigest() != first:
+                count, number = count + len(found), number + 1
+                address = self._following(address, document, link, found, count, number)
+            if len(asked_for) > 1 and _mark(self._page(session, asked_for[0])[1]) != first:
                 raise Refusal(
-                    f"{_shown(again)} changed while the pages after it were read, so rows may be missing or doubled; collect again."
+                    f"{_shown(asked_for[0])} changed while the pages after it were read, so rows may be missing or doubled; collect again."
                 )
+
+    def _page(self, session: Any, address: str) -> tuple[Any, list[Any], str | None]:
+        """Return a page, its rows, and the address of the next page if its header has it."""
+        content, link = self._content(session, address)
+        where = _shown(address)
+        document = self._parsed(content, where)
+        found = dig(document, self._options.rows)
+        if not isinstance(found, list):
+            raise Refusal(f"{where} has no list at {self._options.rows or 'its top'}, but {str(found)[:60]!r}; set "
+                          "collect.options.rows in params.yaml to where the rows are.")  # fmt: skip
+        return document, found, link
 
     def _following(
         self, address: str, document: Any, link: str | None, found: list[Any], rows: int, number: int
@@ -113,12 +125,13 @@ class Api:
                 raise Refusal(f"{_shown(address)} says that the next page is on {urlsplit(full).netloc}; wanted one of {urlsplit(address).netloc}, "
                               "since the token would go with it.")  # fmt: skip
             return full
-        size = next(iter(options.size.values()), None)
-        if not found or (size is not None and len(found) < size) or not (options.page or options.offset):
+        if not found or not (
+            options.page or options.offset
+        ):  # a short page need not be the last: servers cap what is asked for
             return None
         return _with(address, {options.page: str(number)} if options.page else {str(options.offset): str(rows)})
 
-    def _page(self, session: Any, address: str) -> tuple[bytes, str | None]:
+    def _content(self, session: Any, address: str) -> tuple[bytes, str | None]:
         """Return a page's content, and the address of the next one if its header has it."""
         import requests
 
@@ -138,7 +151,7 @@ class Api:
                                   "credentials in the environment (HEARTH_SOURCE_TOKEN, HEARTH_SOURCE_USER, HEARTH_SOURCE_PASSWORD).")  # fmt: skip
                 return bytes(content), answer.links.get("next", {}).get("url")
         except requests.RequestException as error:
-            raise Refusal(f"{where} cannot be read, also after {TRIES} more tries ({type(error).__name__}: {told(error)}); check that it is "
+            raise Refusal(f"{where} cannot be read, also after {TRIES} more tries ({type(error).__name__}); check that it is "
                           "up, and collect again.") from None  # fmt: skip
 
     def _parsed(self, content: bytes, where: str) -> Any:
@@ -149,6 +162,17 @@ class Api:
             raise Refusal(
                 f"{where} is not good JSON ({error}); it begins with {start!r}. Is it a page for people, or an error?"
             ) from None
+
+
+def _row(number: int, entry: Any) -> Row:
+    return (
+        Row(number, entry) if isinstance(entry, dict) else Row(number, {}, "the entry is no object with named values")
+    )
+
+
+def _mark(rows: list[Any]) -> str:
+    """Return a hash of rows; what else stands on a page, such as how long it took, differs each time."""
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode(errors="replace")).hexdigest()
 
 
 def _session() -> Any:
@@ -183,8 +207,8 @@ def _bear(request: Any) -> Any:
 def _with(address: str, more: dict[str, str]) -> str:
     """Return an address with parameters, which take the place of those of the same name."""
     parts = urlsplit(address)
-    known = dict(parse_qsl(parts.query, keep_blank_values=True)) | more
-    return urlunsplit(parts._replace(query=urlencode(known)))
+    known = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in more]
+    return urlunsplit(parts._replace(query=urlencode([*known, *more.items()])))
 
 
 def _shown(address: str) -> str:
