@@ -159,7 +159,8 @@ def test_a_life_that_is_ended_leaves_nothing(project: Checkout) -> None:
         deadline = time.monotonic() + 120
         while not list(scratch.glob("hearth-simulate-*/serve.log")) and time.monotonic() < deadline:
             time.sleep(0.1)
-        time.sleep(1)  # the road of the bad model runs, and the service starts
+        while len(processes_in(scratch)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)  # until the road of the bad model runs, or the service starts
         assert len(processes_in(scratch)) > 1
         process.terminate()
         said = process.communicate()[1]
