@@ -215,7 +215,7 @@ def test_a_value_out_of_bounds_is_told_beside_its_field_and_nothing_else_breaks(
     assert seen.error("grade").inner_text() == "Wanted: a whole number from 1 to 13 (score)."
     assert seen.page.locator("[aria-invalid=true]").count() == 1
     # The answer to the typing may have told the fault already; the one to the button moves the focus.
-    seen.page.wait_for_function("document.activeElement.name === 'grade'")
+    seen.page.wait_for_function("() => document.activeElement.name === 'grade'")
     assert "Grade" in seen.page.locator("#trouble").inner_text()
     assert "stale" in str(seen.page.locator("#price").get_attribute("class"))
     described = str(seen.page.get_attribute("[name=grade]", "aria-describedby")).split()

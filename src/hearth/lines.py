@@ -56,7 +56,7 @@ def csv_rows(
         number = 0
         with _quoted(where, reader):
             for cells in reader:
-                if any("\n" in cell and cell.count(delimiter) >= len(names) - 1 for cell in cells):
+                if any(_swallowed(cell, delimiter, len(names)) for cell in cells):
                     raise Refusal(
                         f"{where}: the row that ends at line {reader.line_num} has whole rows in one cell; mend its quotes."
                     )
@@ -96,6 +96,11 @@ def _lines(where: object, lines: Iterator[bytes]) -> Iterator[bytes]:
         if len(line) > LINE_MAX:
             raise Refusal(f"{where}: line {place} is longer than {LINE_MAX:,} bytes; wanted a row on each line.")
         yield line.removeprefix(codecs.BOM_UTF8) if place == 1 else line
+
+
+def _swallowed(cell: str, delimiter: str, wanted: int) -> bool:
+    """Return whether a cell holds whole rows: two stray quotes in one column take in all between, and the number of cells stays right."""
+    return wanted > 3 and "\n" in cell and cell.count(delimiter) == cell.count("\n") * (wanted - 1)
 
 
 def _fault(cells: list[str], wanted: int) -> str:
