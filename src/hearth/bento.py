@@ -38,15 +38,19 @@ MODULES = ("__init__", "answering", "clock", "contract", "counters", "errors", "
            "intervals", "journal", "levels", "log_files", "log_lines", "market", "masks", "neighbours", "openapi", "prediction_log", "release",
            "request", "rules", "service", "shadow", "signing", "static", "storage", "strict", "trees")  # fmt: skip
 
+# Of BentoML's own container; it would take that of whoever builds, and the bento's bytes with it.
+CONTAINER_PYTHON = "3.11"
+
 # Runs in a process of its own, in which only the bento's files are called hearth: a module that MODULES lacks shows
 # here. The creation time is the last clock in a bento; BentoML has no option for it.
 _BUILD = """
 import sys
 from datetime import datetime
 import bentoml
-epoch, name, version, context, description, *include = sys.argv[1:]
+epoch, name, version, context, description, docker_python, *include = sys.argv[1:]
 bento = bentoml.build("service:HousePrices", name=name, version=version, build_ctx=context, include=include,
-                      description=description, python={"requirements_txt": "requirements.txt", "lock_packages": False})
+                      description=description, python={"requirements_txt": "requirements.txt", "lock_packages": False},
+                      docker={"python_version": docker_python})
 object.__setattr__(bento.info, "creation_time", datetime.fromisoformat(epoch))
 bento.flush_info()
 """
@@ -68,7 +72,15 @@ def build(files: Mapping[str, bytes], description: str) -> bytes:
             target = context / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        arguments = [EPOCH.isoformat(), NAME, content_version(files), str(context), description, *sorted(files)]
+        arguments = [
+            EPOCH.isoformat(),
+            NAME,
+            content_version(files),
+            str(context),
+            description,
+            CONTAINER_PYTHON,
+            *sorted(files),
+        ]
         environment = environment_of(home) | {"PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [sys.executable, "-c", _BUILD, *arguments],
