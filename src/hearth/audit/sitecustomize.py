@@ -1,20 +1,19 @@
 """Log each file below the project that a Python process opens, and each section of params.yaml that it reads.
 
-Python imports this by itself when its folder is on PYTHONPATH. It does nothing unless HEARTH_AUDIT names a folder for
-the logs and HEARTH_AUDIT_ROOT the project. A line is `read PATH`, `write PATH` or `params SECTION`; bytecode counts as
-its source. What Arrow's own code opens raises no event; storage.py and parquet.py open files in Python for that
-reason, and a test with strace (test_pipeline.py) looks for what escapes.
+Python imports this by itself when its folder is on PYTHONPATH. It does nothing unless HEARTH_AUDIT names a folder for the
+logs, HEARTH_AUDIT_ROOT the project, and DVC_STAGE, which DVC sets, the stage. The first line of a log is the stage; the
+others are `read PATH`, `write PATH` or `params SECTION`. Bytecode counts as its source. What native code opens by itself,
+as Arrow would, raises no event: storage.py and parquet.py open files in Python for that reason.
 """
 
 import os
 import sys
 
-_FOLDER, _ROOT = os.environ.get("HEARTH_AUDIT"), os.environ.get("HEARTH_AUDIT_ROOT")
+_FOLDER, _ROOT, _STAGE = (os.environ.get(name) for name in ("HEARTH_AUDIT", "HEARTH_AUDIT_ROOT", "DVC_STAGE"))
 
 
-def _start(folder: str, root: str) -> None:
-    stage = sys.orig_argv[sys.orig_argv.index("-m") + 1].rsplit(".", 1)[-1] if "-m" in sys.orig_argv else "other"
-    log = os.open(os.path.join(folder, f"{stage}.{os.getpid()}"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def _start(folder: str, root: str, stage: str) -> None:
+    log = os.open(os.path.join(folder, str(os.getpid())), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     top = os.path.realpath(root) + os.sep
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -34,8 +33,9 @@ def _start(folder: str, root: str) -> None:
                 if writes or os.path.isfile(top + name):  # a name below an open folder is not ours to resolve
                     os.write(log, f"{'write' if writes else 'read'} {name}\n".encode())
 
+    os.write(log, f"{stage}\n".encode())
     sys.addaudithook(hook)
 
 
-if _FOLDER and _ROOT:
-    _start(_FOLDER, _ROOT)
+if _FOLDER and _ROOT and _STAGE:
+    _start(_FOLDER, _ROOT, _STAGE)
