@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve report simulate storage hooks image test test-image check format docs bench lock clean
+.PHONY: help run serve report simulate verify storage hooks image test test-image check format docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -32,6 +32,9 @@ report: .venv/road.done ## write metrics/report.html: how good the model is, for
 simulate: .venv/road.done ## live through the months after the model's data: drift, alarm, retraining, promotion, rollback
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@hearth simulate
+
+verify: .venv/road.done ## prove that dvc.lock is true: rebuild this commit in an empty clone, and compare byte by byte
+	@hearth verify $(if $(ATTEST),--attest $(ATTEST))
 
 storage: .venv/dev.done ## start a real S3 (SeaweedFS) on loopback; shows how it becomes the DVC remote; PORT=... moves it
 	@python tools/storage.py $(PORT)

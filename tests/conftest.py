@@ -17,6 +17,7 @@ import yaml
 
 from hearth.bento import served
 from hearth.journal import LOG_DIR
+from hearth.verification import Verified
 
 # A suite that runs in the background has Ctrl-C ignored, and so would have what it starts and ends by Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -87,43 +88,40 @@ def copy_project(target: Path, **environment: str) -> Checkout:
 
 @dataclass(frozen=True)
 class Remade:
-    """Be a copy in which the whole road ran, the folder with what each stage opened, and a copy of that copy.
+    """Be a copy in which `hearth verify` ran the whole road, what it found, and a copy of that copy.
 
     The workers of pytest-xdist share all of it. Nobody changes `checkout`; only tests/test_pipeline.py, which one worker
     runs, changes `spare`.
     """
 
     checkout: Checkout
-    audit: Path
+    verified: Verified
     spare: Checkout
 
 
 @pytest.fixture(scope="session")
 def remade(tmp_path_factory: pytest.TempPathFactory) -> Remade:
-    """Run the whole road from a clone, under another path, hash seed, time zone, locale and thread count."""
+    """Verify a copy of the project: its road is run anew under another path, hash seed, time zone, locale and thread count."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "remade"
     where = {"PYTHONHASHSEED": "7", "TZ": "Asia/Kathmandu", "OMP_NUM_THREADS": "1", "LC_ALL": "C"}
     first, second = (folder / name / "ein Ort, weit über dem Fluß" for name in ("first", "second"))
-    audit, made = folder / "audit", folder / "made"
+    found = folder / "verified.json"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes it; the others wait here
-        if not made.exists():
-            if audit.exists():
+        if not found.exists():
+            if (folder / "copy").exists():
                 pytest.fail("the road could not be remade; another worker's first error says why")
-            audit.mkdir()
-            checkout = copy_project(first, **where)
-            watched = {
-                "HEARTH_AUDIT": str(audit),
-                "HEARTH_AUDIT_ROOT": str(first),
-                "PYTHONPATH": f"{first / 'src'}{os.pathsep}{first / 'tests' / 'audit'}",
-            }
-            checkout.run("dvc", "pull", "data/source/house_sales.parquet.dvc")
-            checkout.run("dvc", "repro", **watched)
+            copied = copy_project(folder / "copy")
+            done = copied.run("hearth", "verify", "--here", "--json", "--keep", str(first), check=False)
+            if not done.stdout.startswith("{"):
+                pytest.fail(f"`hearth verify` ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+            checkout_at(first, **where).run("git", "switch", "--quiet", "--create", "main")
             shutil.copytree(first, second, symlinks=True)
-            made.touch()
-    return Remade(checkout_at(first, **where), audit, checkout_at(second, **where))
+            found.write_text(done.stdout)
+    verified = Verified.model_validate_json(found.read_text())
+    return Remade(checkout_at(first, **where), verified, checkout_at(second, **where))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ else
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$missing postgresql"
     command -v mariadbd >/dev/null || missing="$missing mariadb-server"
     command -v mosquitto >/dev/null || missing="$missing mosquitto"
+    command -v localedef >/dev/null && [ -e /usr/share/i18n/locales/tr_TR ] || missing="$missing locales"
 fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root="none"; fi

@@ -13,11 +13,10 @@ import pytest
 import yaml
 from conftest import PROJECT, STAGES, Checkout, Remade, copy_project, needs
 
+from hearth.auditing import undeclared, undone
+from hearth.locks import Stage
 from hearth.params import SECTIONS
 
-# What collect looks up of its last run; that its outputs do not depend on it is for tests/test_collect.py to prove.
-MEMORY = (".dvc/", "dvc.lock")
-Stage = dict[str, set[str]]
 ONLY_FOR_OPERATIONS = {
     "releases",
     "monitor",
@@ -26,48 +25,27 @@ ONLY_FOR_OPERATIONS = {
 }  # sections that no stage reads: a change in them reruns nothing
 
 
-def declared(document: Mapping[str, Any]) -> dict[str, Stage]:
-    """Return for each stage of a dvc.yaml what it says it reads, writes and takes from params.yaml."""
-    stages = {}
-    for name, stage in document["stages"].items():
-        outs = [*stage.get("outs", []), *stage.get("metrics", [])]
-        stages[name] = {
-            "reads": set(stage["deps"])
-            - {"requirements.lock"},  # no stage opens it; it stands for the libraries' versions
-            "writes": {out if isinstance(out, str) else next(iter(out)) for out in outs},
-            "params": set(stage["params"]),
-        }
-    return stages
+def outs_of(stage: Mapping[str, Any]) -> list[str]:
+    """Return the outputs of a stage of dvc.yaml, whatever git or DVC keeps."""
+    return [
+        out if isinstance(out, str) else next(iter(out)) for out in (*stage.get("outs", []), *stage.get("metrics", []))
+    ]
 
 
-def observed(audit: Path) -> dict[str, Stage]:
-    """Return for each stage what its process opened below the project; a partial file counts as the file."""
-    stages: dict[str, Stage] = {name: {"reads": set(), "writes": set(), "params": set()} for name in STAGES}
-    for log in audit.iterdir():
-        stage = stages.get(log.name.split(".")[0])
-        for line in log.read_text().splitlines() if stage else []:
-            kind, name = line.split(" ", 1)
-            if kind == "write":
-                name = re.sub(r"/\.([^/]+)\.partial$", r"/\1", name)
-            if name != "params.yaml" and not name.startswith(("tests/audit/", *MEMORY)):
-                stage[{"read": "reads", "write": "writes", "params": "params"}[kind]].add(name)
-    return stages
-
-
-def differences(said: Mapping[str, Stage], done: Mapping[str, Stage]) -> list[str]:
-    """Return in words where a stage's declaration and deeds differ; a declared folder covers the files in it."""
-    found = []
-    for name in sorted(said.keys() | done.keys()):
-        if name not in said or name not in done:
-            found.append(f"{name}: only {'declared' if name in said else 'observed'}")
-            continue
-        for kind in ("reads", "writes", "params"):
-            wanted, real = said[name][kind], done[name][kind]
-            covered = {path for path in real if any(path == dep or path.startswith(f"{dep}/") for dep in wanted)}
-            used = {dep for dep in wanted if any(path == dep or path.startswith(f"{dep}/") for path in real)}
-            found += [f"{name} {kind} {path}, which dvc.yaml does not say" for path in sorted(real - covered)]
-            found += [f"{name} does not do what dvc.yaml says: {kind} {dep}" for dep in sorted(wanted - used)]
-    return found
+def differences(document: Mapping[str, Any], remade: Remade) -> list[str]:
+    """Return in words where what the stages of a dvc.yaml declare and what they did differ, both ways."""
+    stages = [
+        # No stage opens requirements.lock; it stands for the libraries' versions.
+        Stage(
+            name,
+            stage["cmd"],
+            tuple(set(stage["deps"]) - {"requirements.lock"}),
+            tuple(outs_of(stage)),
+            tuple(stage["params"]),
+        )
+        for name, stage in document["stages"].items()
+    ]
+    return undeclared(stages, remade.verified.deeds) + undone(stages, remade.verified.deeds)
 
 
 @pytest.fixture(scope="module")
@@ -81,41 +59,35 @@ def params() -> dict[str, Any]:
 
 
 def test_each_stage_reads_writes_and_takes_what_it_declares(remade: Remade, document: dict[str, Any]) -> None:
-    assert differences(declared(document), observed(remade.audit)) == []
+    assert differences(document, remade) == []
 
 
 def test_a_missing_dep_is_found(remade: Remade, document: dict[str, Any]) -> None:
     broken = copy.deepcopy(document)
     broken["stages"]["train"]["deps"].remove("src/hearth/features.py")
-    assert differences(declared(broken), observed(remade.audit)) == [
-        "train reads src/hearth/features.py, which dvc.yaml does not say"
-    ]
+    assert differences(broken, remade) == ["stage train reads src/hearth/features.py, which dvc.yaml does not say"]
 
 
 def test_a_needless_dep_is_found(remade: Remade, document: dict[str, Any]) -> None:
     broken = copy.deepcopy(document)
     broken["stages"]["collect"]["deps"].append("src/hearth/scoring.py")
-    assert differences(declared(broken), observed(remade.audit)) == [
-        "collect does not do what dvc.yaml says: reads src/hearth/scoring.py"
-    ]
+    assert differences(broken, remade) == ["stage collect does not do what dvc.yaml says: reads src/hearth/scoring.py"]
 
 
 def test_a_moved_path_is_found(remade: Remade, document: dict[str, Any]) -> None:
     broken = copy.deepcopy(document)
     outs = broken["stages"]["profile"]["outs"]
     outs[outs.index("models/profile.json")] = "models/reference.json"
-    assert differences(declared(broken), observed(remade.audit)) == [
-        "profile writes models/profile.json, which dvc.yaml does not say",
-        "profile does not do what dvc.yaml says: writes models/reference.json",
+    assert differences(broken, remade) == [
+        "stage profile writes models/profile.json, which dvc.yaml does not say",
+        "stage profile does not do what dvc.yaml says: writes models/reference.json",
     ]
 
 
 def test_a_forgotten_section_of_params_is_found(remade: Remade, document: dict[str, Any]) -> None:
     broken = copy.deepcopy(document)
     broken["stages"]["evaluate"]["params"].remove("gate")
-    assert differences(declared(broken), observed(remade.audit)) == [
-        "evaluate params gate, which dvc.yaml does not say"
-    ]
+    assert differences(broken, remade) == ["stage evaluate params gate, which dvc.yaml does not say"]
 
 
 def test_arrow_opens_no_file_of_the_project_behind_the_audit(remade: Remade, tmp_path: Path) -> None:
@@ -139,8 +111,12 @@ def test_arrow_opens_no_file_of_the_project_behind_the_audit(remade: Remade, tmp
     }
 
 
-def test_the_road_remade_elsewhere_gives_the_committed_bytes(remade: Remade) -> None:
+def test_the_road_remade_elsewhere_gives_the_committed_bytes(remade: Remade, document: dict[str, Any]) -> None:
     """dvc.lock holds the hash of every output, and git the metrics and plots: no change at all is left."""
+    assert [out for out in remade.verified.outs if not out.same] == []
+    assert remade.verified.faults == []
+    assert len(remade.verified.outs) == sum(len(outs_of(stage)) for stage in document["stages"].values())
+    assert set(remade.verified.deeds) == set(STAGES), "what a stage opened was not seen"
     assert remade.checkout.run("git", "status", "--porcelain").stdout == ""
     assert (remade.checkout.root / "dvc.lock").read_bytes() == (PROJECT / "dvc.lock").read_bytes()
 
@@ -149,11 +125,11 @@ def test_lock_and_yaml_name_the_same_stages_deps_outs_and_params(document: dict[
     """DVC does not notice a dep or param that was removed, nor a stage that was renamed."""
     lock = yaml.safe_load((PROJECT / "dvc.lock").read_text())["stages"]
     assert list(lock) == list(document["stages"]) == list(STAGES)
-    said = declared(document)
     for name, stage in lock.items():
-        assert {dep["path"] for dep in stage["deps"]} == said[name]["reads"] | {"requirements.lock"}, name
-        assert {out["path"] for out in stage["outs"]} == said[name]["writes"], name
-        assert set(stage["params"]["params.yaml"]) == said[name]["params"], name
+        said = document["stages"][name]
+        assert {dep["path"] for dep in stage["deps"]} == set(said["deps"]), name
+        assert {out["path"] for out in stage["outs"]} == set(outs_of(said)), name
+        assert set(stage["params"]["params.yaml"]) == set(said["params"]), name
 
 
 def test_every_section_of_params_is_known_read_and_checked(document: dict[str, Any], params: dict[str, Any]) -> None:

@@ -410,7 +410,7 @@ def test_the_declared_routes_answer_as_the_front_does(remade: Remade, address: s
         "house = type(made).predict.func.__annotations__['house'](**json.loads(sys.argv[1]))\n"
         "print(asyncio.run(type(made).predict.func(made, house)).price)\n"
     )
-    folder = unpack(remade.checkout.root / "models/house_prices.bento", remade.audit.parent / "unpacked")
+    folder = unpack(remade.checkout.root / "models/house_prices.bento", remade.checkout.root.parent / "unpacked")
     done = subprocess.run(
         [sys.executable, "-c", script, json.dumps(house)],
         cwd=folder / "src",

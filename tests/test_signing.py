@@ -42,7 +42,7 @@ def test_what_was_signed_passes() -> None:
     ids=["more content", "another key", "no signature", "no base64", "a signature by nobody", "a short signature", "no content"],
 )  # fmt: skip
 def test_anything_else_is_refused(content: bytes, signature: bytes, public: bytes) -> None:
-    with pytest.raises(Refusal, match=r"^it is not signed with the key that it has to be signed with; do not serve it"):
+    with pytest.raises(Refusal, match=r"^it is not signed with the key that it has to be signed with; do not use it"):
         check(content, signature, public, "it")
 
 

@@ -36,6 +36,7 @@ OPERATIONS = {
     "simulate": "live through the months after the model's data, with the real service, in minutes",
     "summary": "show the metrics, the gate's verdict and the next commands",
     "tune": "look for better values of the model's params, on the training rows only",
+    "verify": "prove that dvc.lock is true: rebuild a commit in an empty clone, and compare byte by byte",
 }
 
 

@@ -1,4 +1,4 @@
-"""Write DVC's settings of one copy of a repository; its folders may have any name, which DVC's own writer wants in ASCII."""
+"""Read DVC's settings of this copy of a repository, and write those of another; its folders may have any name, which DVC's own writer wants in ASCII."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,15 @@ from typing import Any
 
 LOCAL = Path(".dvc/config.local")
 Section = Mapping[str, Any]
+
+
+def settings() -> tuple[Section, dict[str, Section], str | None]:
+    """Return the settings of the repository here: its cache, and its remotes by name, by absolute paths; its default remote."""
+    from dvc.config import Config
+
+    here = Config.from_cwd(validate=False)
+    cache = here["cache"] | {"dir": str(Path(here["cache"].get("dir", ".dvc/cache")).absolute())}
+    return cache, here["remote"], here["core"].get("remote")
 
 
 def configure(folder: Path, cache: Section, remotes: Mapping[str, Section], default: str | None) -> None:

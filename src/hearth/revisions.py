@@ -92,7 +92,7 @@ class Commit:
     def tree(self, path: Path) -> dict[str, str]:
         """Return the md5 of each file below a folder that DVC keeps, by its path there."""
         try:
-            found = self._files.find(f"/{path}", detail=True)
+            found = self._files.fs.find(f"/{path}", detail=True)  # DVC's own find gives no details
             return {name.removeprefix(f"/{path}/"): str(entry["md5"]) for name, entry in found.items()}
         except Exception as error:
             raise self._unreadable(path, error) from None
@@ -119,6 +119,15 @@ class Commit:
             outs = tuple(out.def_path for out in stage.outs)
             declared.append(Stage(stage.name, stage.cmd, deps, outs, params))
         return declared, imported
+
+    def pointers(self) -> dict[str, str]:
+        """Return the `.dvc` file of each out that one names, by the out's path."""
+        return {
+            out.fs_path.lstrip("/"): stage.path_in_repo
+            for stage in self._repo.index.stages
+            if stage.cmd is None
+            for out in stage.outs
+        }
 
     def kept(self) -> list[Kept]:
         """Return what DVC keeps of this commit on remotes; what is imported from another repository stays there."""

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 from hearth.errors import Refusal
-from hearth.forgotten import entries_of, with_entries
 from hearth.paths import FORGOTTEN, GATE
 from hearth.progress import Step
 from hearth.storage import parsed_json, read_bytes, read_text, write_text
@@ -37,6 +36,8 @@ def deliver(tree: Tree, home: Path, source: Path) -> None:
 
 def forget_too(tree: Tree, home: Path) -> None:
     """Put into the tree what was forgotten in the caller's folder since; refuse a commit whose road would take it in again."""
+    from hearth.forgotten import entries_of, with_entries
+
     mine, own = home / FORGOTTEN, tree.folder / FORGOTTEN
     entries = entries_of(read_text(mine)) if mine.is_file() else set()
     if not entries:
@@ -64,8 +65,8 @@ def _dvc(tree: Tree, *words: str) -> None:
         raise Refusal(f"`dvc {' '.join(words)}` failed in the work tree of the retraining:\n  " + "\n  ".join(said))
 
 
-def run_road(tree: Tree, step: Step) -> list[str]:
-    """Run the road; return the gate's reasons if it says no, and refuse where it broke."""
+def run_road(tree: Tree, step: Step, *words: str) -> list[str]:
+    """Run the road, with more words for `dvc repro`; return the gate's reasons if it says no, and refuse where it broke."""
     seen: list[str] = []
 
     def line(said: str) -> None:
@@ -74,12 +75,10 @@ def run_road(tree: Tree, step: Step) -> list[str]:
             seen.append(found[1])
             step(f"{found[1]}: {'runs' if said.startswith('Running') else 'as before'}", 1)
 
-    status, said = tree.run("dvc", "repro", line=line)
+    status, said = tree.run("dvc", "repro", *words, line=line)
     if not status:
         return []
     gate = parsed_json(read_bytes(tree.folder / GATE), str(GATE)) if (tree.folder / GATE).is_file() else {}
     if seen[-1:] == ["package"] and not gate.get("passed", True):
         return list(gate["reasons"])
-    raise Refusal(
-        "the road broke" + (f" at {seen[-1]}" if seen else "") + ", so there is no branch:\n  " + "\n  ".join(said)
-    )
+    raise Refusal("the road broke" + (f" at {seen[-1]}" if seen else "") + ":\n  " + "\n  ".join(said))

@@ -16,14 +16,14 @@ IMAGE = {"implementation_name": "cpython", "platform_python_implementation": "CP
          "platform_system": "Linux", "os_name": "posix"}  # fmt: skip
 
 
-def locked(lock: str) -> dict[str, str]:
-    """Return the version of each package that a hash-pinned lock installs into the image, by name."""
+def locked(lock: str, where: Mapping[str, str] = IMAGE) -> dict[str, str]:
+    """Return the version of each package that a hash-pinned lock installs, by name; `where` differs from what runs this."""
     found = {}
     for line in lock.splitlines():
         if not line[:1].isalnum():  # a hash of the entry above, a comment, nothing
             continue
         requirement = Requirement(line.removesuffix("\\"))
-        if requirement.marker is None or requirement.marker.evaluate(IMAGE):
+        if requirement.marker is None or requirement.marker.evaluate(dict(where)):
             found[requirement.name] = str(requirement.specifier).removeprefix("==")
     return found
 

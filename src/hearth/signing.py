@@ -54,5 +54,5 @@ def check(content: bytes, signature: bytes, public: bytes, what: str) -> None:
     try:
         key.verify(base64.b64decode(signature.strip(), validate=True), content)
     except (InvalidSignature, binascii.Error):
-        raise Refusal(f"{what} is not signed with the key that it has to be signed with; do not serve it. Who released it "
-                      "signs it with `hearth sign`.") from None  # fmt: skip
+        raise Refusal(f"{what} is not signed with the key that it has to be signed with; do not use it. Who made it "
+                      "has to sign it.") from None  # fmt: skip

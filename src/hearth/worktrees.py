@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 from types import FrameType
 
-from hearth.dvc_local import configure
+from hearth.dvc_local import configure, settings
 from hearth.errors import Refusal
 from hearth.git import git, run
 
@@ -28,9 +28,14 @@ SAID_LINES = 12
 
 @dataclass(frozen=True)
 class Tree:
-    """Be a work tree; its commands run with its own code."""
+    """Be a work tree; its commands run with its own code, by the programs in a folder.
+
+    `more` changes their environment; None takes a variable away.
+    """
 
     folder: Path
+    programs: Path = field(default_factory=lambda: Path(sys.executable).parent)
+    more: Mapping[str, str | None] = field(default_factory=dict)
 
     def git(self, *words: str, dated: str | None = None) -> str:
         """Return what git prints in it; refuse when it fails. `dated` is the time that a commit gets."""
@@ -64,11 +69,11 @@ class Tree:
 
     def _environment(self) -> dict[str, str]:
         """Return the environment in which `python`, `dvc` and `hearth` are those that run here, on the tree's code."""
-        programs = Path(sys.executable).parent
-        return dict(os.environ) | {
-            "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
+        own = {
+            "PATH": f"{self.programs}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYTHONPATH": str(self.folder / "src"),
         }
+        return {name: value for name, value in {**os.environ, **own, **self.more}.items() if value is not None}
 
 
 @contextmanager
@@ -106,11 +111,7 @@ def tidy_end() -> Iterator[None]:
 
 def _configure(folder: Path) -> None:
     """Give a tree the DVC cache and the remotes of this one, those of config.local among them, by absolute paths."""
-    from dvc.config import Config
-
-    here = Config.from_cwd(validate=False)
-    cache = here["cache"] | {"dir": str(Path(here["cache"].get("dir", ".dvc/cache")).absolute())}
-    configure(folder, cache, here["remote"], here["core"].get("remote"))
+    configure(folder, *settings())
 
 
 def _tidy() -> None:

@@ -1,0 +1,164 @@
+"""Prove a commit's lock: rebuild it in an empty clone, and hold every byte, every entry and every deed to what it says."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hearth.auditing import undeclared
+from hearth.differing import Content, first_difference
+from hearth.locks import folder_md5
+from hearth.paths import DVC_LOCK, LOCK
+from hearth.progress import progress
+from hearth.promotion import lock_faults
+from hearth.rebuilding import Rebuilt, cloned, rebuild
+from hearth.revisions import Commit, UnreadableError
+from hearth.storage import read_text
+from hearth.verification import Digests, Environment, Out, Verified, of_another_version
+from hearth.worktrees import Tree
+
+READ_BYTES = 1 << 20
+MORE_STEPS = 3  # besides the stages: the clone, the source, the comparison
+
+
+def verify(commit: Commit, python: str | None, changed: Mapping[str, str], keep: Path | None = None) -> Verified:
+    """Return what a rebuild of a commit came to, made in a new environment of a Python, or without one in that of here.
+
+    `changed` is what is otherwise than usual in the environment of the stages; `keep` a folder in which the rebuild stays.
+    """
+    stages, _ = commit.stages()
+    locked = commit.values(DVC_LOCK).get("stages") or {}
+    faults = lock_faults(commit)
+    steps = len(stages) + MORE_STEPS + (python is not None)
+    with progress(steps, unit="step") as step, cloned(commit, keep) as folder:
+        step(f"cloned {str(commit.commit)[:7]}", 1)
+        made = rebuild(folder, commit, python, changed, step)
+        step("comparing", 1)
+        outs, files = _outputs(commit, folder, locked)
+        told = {out.stage for out in outs if not out.same} | {name for name in locked if _named(name, faults)}
+        faults += _of_environment(commit, made)
+        faults += [made.broke] if made.broke else _of_entries(folder, locked, told) + _strays(folder, outs)
+        faults += undeclared(stages, made.deeds)
+    notices = list(made.notices)
+    if unseen := [stage.name for stage in stages if stage.name not in made.deeds and not made.broke]:
+        notices.append(f"what {', '.join(unseen)} opened could not be watched, for no Python runs there")
+    environment = Environment(**made.environment, conditions=dict(changed))
+    return Verified(commit=str(commit.commit), outs=outs, files=files, deeds=dict(made.deeds), faults=faults, notices=notices,
+                    environment=environment)  # fmt: skip
+
+
+def _outputs(commit: Commit, folder: Path, locked: Mapping[str, Any]) -> tuple[list[Out], dict[str, Digests]]:
+    """Return each output that the lock names as it was rebuilt, and the digests of each of their files by path."""
+    outs: list[Out] = []
+    files: dict[str, Digests] = {}
+    for stage, entry in locked.items():
+        for said in entry.get("outs") or ():
+            path, wanted = said["path"], str(said.get("md5"))
+            rebuilt = _digests(folder / path)
+            files |= {f"{path}/{name}" if name else path: one for name, one in rebuilt.items()}
+            found = _name_of({name: one.md5 for name, one in rebuilt.items()})
+            kept = _kept(commit, path)
+            own = None if kept is None else _name_of({name: _digest(content).md5 for name, content in kept.items()})
+            out = Out(stage=stage, path=path, locked=wanted, rebuilt=found, kept=own, difference=None)
+            if not out.same:
+                difference = _difference(commit, folder / path, out, kept)
+                out = out.model_copy(update={"difference": difference})
+            outs.append(out)
+    return outs, files
+
+
+def _kept(commit: Commit, path: str) -> dict[str, bytes] | None:
+    """Return what git has of an output, by path within it, the empty one for a file."""
+    return commit.git_files(path) or None
+
+
+def _digests(path: Path) -> dict[str, Digests]:
+    """Return the digests of a file, under the empty name, or of those of a folder by path; of nothing, nothing."""
+    if path.is_file():
+        return {"": _digest(path)}
+    return {one.relative_to(path).as_posix(): _digest(one) for one in sorted(path.rglob("*")) if one.is_file()}
+
+
+def _digest(content: Path | bytes) -> Digests:
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    if isinstance(content, bytes):
+        md5.update(content)
+        sha256.update(content)
+    else:
+        with content.open("rb") as file:
+            while part := file.read(READ_BYTES):
+                md5.update(part)
+                sha256.update(part)
+    return Digests(md5=md5.hexdigest(), sha256=sha256.hexdigest())
+
+
+def _name_of(hashes: Mapping[str, str]) -> str | None:
+    """Return DVC's name of a file's or a folder's content."""
+    return hashes.get("", folder_md5(hashes)) if hashes else None
+
+
+def _difference(commit: Commit, rebuilt: Path, out: Out, kept: dict[str, bytes] | None) -> str:
+    """Return in words where an output was rebuilt otherwise than git has it, or DVC, as far as its content can be had."""
+    if out.rebuilt is None:
+        return "it was not rebuilt"
+    if kept is not None and out.kept != out.rebuilt:
+        return first_difference(out.path, _content(kept), _read(rebuilt))
+    if kept is not None:
+        return "as git has it; the hash in dvc.lock is that of something else"
+    try:
+        if out.locked.endswith(".dir"):
+            before: Content = {name: commit.read(Path(out.path, name)) for name in commit.tree(Path(out.path))}
+        else:
+            before = commit.read(Path(out.path))
+    except UnreadableError:
+        return "the content that is locked is in no cache and on no remote here, so where it differs cannot be shown"
+    return first_difference(out.path, before, _read(rebuilt))
+
+
+def _content(files: Mapping[str, bytes]) -> Content:
+    return files.get("", files)
+
+
+def _read(path: Path) -> Content:
+    if path.is_file():
+        return path.read_bytes()
+    return {one.relative_to(path).as_posix(): one.read_bytes() for one in path.rglob("*") if one.is_file()}
+
+
+def _of_environment(commit: Commit, made: Rebuilt) -> list[str]:
+    lock = commit.git_files(str(LOCK)).get("")
+    return [] if lock is None else of_another_version(lock.decode(), made.environment["packages"])
+
+
+def _of_entries(folder: Path, locked: Mapping[str, Any], told: set[str]) -> list[str]:
+    """Return in words which entries of the lock the rebuild wrote otherwise, but for stages of which something is told already."""
+    from dvc.utils.serialize import parse_yaml
+
+    anew = parse_yaml(read_text(folder / DVC_LOCK), str(DVC_LOCK))["stages"]
+    return [
+        f"stage {name}: its entry in dvc.lock is not that of a run: {_first(locked[name], anew.get(name))}"
+        for name in locked
+        if name not in told and locked[name] != anew.get(name)
+    ]
+
+
+def _first(entry: Any, anew: Any) -> str:
+    return first_difference("entry.json", *(json.dumps(one, default=str).encode() for one in (entry, anew)))
+
+
+def _strays(folder: Path, outs: Sequence[Out]) -> list[str]:
+    """Return in words which files the road changed or left that no stage declares."""
+    declared = (str(DVC_LOCK), *(out.path for out in outs))
+    tree = Tree(folder)
+    changed, new = (
+        tree.git("diff", "--name-only", "-z", "HEAD"),
+        tree.git("ls-files", "--others", "--exclude-standard", "-z"),
+    )
+    paths = sorted({path for path in (*changed.split("\0"), *new.split("\0")) if path})
+    return [f"the road changed or left {path}, which no stage declares" for path in paths
+            if not any(path == one or path.startswith(f"{one}/") for one in declared)]  # fmt: skip
+
+
+def _named(stage: str, faults: Sequence[str]) -> bool:
+    return any(fault.startswith((f"stage {stage}:", f"stage {stage} ")) for fault in faults)
