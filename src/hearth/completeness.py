@@ -6,6 +6,7 @@ Nothing is run, and nothing is asked of the network unless it is wanted. A clone
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hearth.git import git, run
 from hearth.locks import faults, folder_md5, md5
@@ -20,6 +21,8 @@ OWN = (str(LOG), "data/storage", str(SIGNATURE))
 # A table or a model that git took stays in its history for ever. The largest file that is meant to be there, the sample on the
 # remote that git carries, has 0.6 MB, the largest lock 0.4 MB; one month's table of a county has as much.
 LARGEST_BYTES = 1 << 20
+
+Entries = Mapping[str, Mapping[str, Any]]  # of dvc.lock, by stage
 
 STEPS = {
     "broken": "Mend it; of a lock with conflict markers take one side whole: `git checkout --ours dvc.lock`, or `--theirs`. Then `dvc repro`.",
@@ -92,18 +95,35 @@ def look(remote: bool, proven: Callable[[bytes], bool]) -> Looked:
     try:
         lock = here.values(DVC_LOCK).get("stages") or {}
         outputs = here.outputs()
-        found = [Fault("stale", said) for said in lock_faults(here)]
+        stale, unknown = _stale(here, lock, outputs)
     except UnreadableError as error:
         return Looked((Fault("broken", str(error)),), (), 0, 0)
-    merged, notices = _merged(here, lock, proven)
-    nowhere, more = _nowhere(here, outputs, remote)
-    found += [*merged, *_as_locked(outputs), *nowhere, *_tracking(outputs), *_large()]
-    return Looked(tuple(found), (*notices, *more), len(lock), len(outputs))
+    merged, unseen = _merged(here, lock, proven)
+    nowhere, elsewhere = _nowhere(here, outputs, remote)
+    found = [*stale, *merged, *_as_locked(outputs), *nowhere, *_tracking(outputs), *_large()]
+    return Looked(tuple(found), (*unseen, *unknown, *elsewhere), len(lock), len(outputs))
 
 
-def _merged(
-    here: Workspace, lock: Mapping[str, Mapping[str, object]], proven: Callable[[bytes], bool]
-) -> tuple[list[Fault], list[str]]:
+def _stale(here: Workspace, lock: Entries, outputs: Iterable[Output]) -> tuple[list[Fault], list[str]]:
+    stages, imported = here.stages()
+    kept = {out.path for out in outputs if out.kept and out.made}
+    run_with = {part["path"]: part.get("md5") for entry in lock.values() for part in entry.get("deps") or ()}
+    unknown: list[str] = []
+
+    def present(path: str) -> str | None:
+        if path in kept:  # DVC's to compare
+            return None
+        try:
+            return in_git(here, imported, path)
+        except UnreadableError as error:
+            unknown.append(f"whether {path} is what a stage read cannot be said: {error}")
+            return run_with.get(path)
+
+    said = faults(stages, {"stages": lock}, here.values(PARAMS), present)
+    return [Fault("stale", one) for one in said], list(dict.fromkeys(unknown))
+
+
+def _merged(here: Workspace, lock: Entries, proven: Callable[[bytes], bool]) -> tuple[list[Fault], list[str]]:
     """Return the stages whose entries a merge of texts may have made."""
     notices = []
     if git("rev-parse", "--is-shallow-repository") == "true":
@@ -144,7 +164,7 @@ def _nowhere(here: Workspace, outputs: Iterable[Output], remote: bool) -> tuple[
         return [], []
     if not remote:
         return [], [
-            f"{len(missing)} outputs are neither in the workspace nor in DVC's cache here; `dvc pull` or `dvc repro` brings them."
+            f"neither in the workspace nor in DVC's cache here: {len(missing)} outputs; `dvc pull` or `dvc repro` brings them."
         ]
     found, notices = [], []
     wanted: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
@@ -203,9 +223,8 @@ def _large() -> list[Fault]:
 
 def _listed(*words: str) -> list[str]:
     """Return what `git ls-files` lists."""
-    return list(
-        dict.fromkeys(filter(None, run("ls-files", "-z", *words).stdout.decode(errors="surrogateescape").split("\0")))
-    )
+    names = run("ls-files", "-z", *words).stdout.decode(errors="replace").split("\0")
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def _within(name: str, paths: Iterable[str]) -> bool:

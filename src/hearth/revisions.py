@@ -33,7 +33,7 @@ class Output:
     """Be an output as it is on disk.
 
     `kept` is by DVC, else git has it; `made` is by a stage, else a `.dvc` file names it; `state` is empty, "modified" against
-    dvc.lock, "deleted", or "new" where the lock lacks it; `nowhere`: DVC is to keep it, and its cache lacks it too.
+    the lock, "deleted", or "new" where the lock lacks it; `nowhere`: DVC is to keep it, and its cache lacks it too.
     """
 
     path: str
@@ -135,21 +135,26 @@ class Workspace(_Project):
         """Return the md5 of each file below a folder that DVC keeps, by its path there, as its `.dvc` file has it."""
         (out,) = (out for out in self._repo.index.outs if self._path(out) == str(path))
         if (listed := out.get_obj()) is None:
-            raise UnreadableError(f"{path} is in no cache here, so what it holds is not known; `dvc fetch {path}`.")
+            raise UnreadableError(f"what {path} holds is in no cache here; `dvc fetch {path}` brings it.")
         return {"/".join(key): str(found.value) for key, _, found in listed}
 
     def outputs(self) -> list[Output]:
         """Return all that stages make and `.dvc` files name, and how it is here."""
         found = []
         for out in self._repo.index.outs:
-            path, kept, state = self._path(out), bool(out.use_cache), "".join(out.workspace_status().values())
+            path, kept, known = self._path(out), bool(out.use_cache), bool(out.hash_info)
+            state = "".join(out.workspace_status().values())
+            state = "new" if state == "modified" and not known else state
             folder = bool(out.hash_info.isdir) or Path(path).is_dir()
             nowhere = kept and state == "deleted" and out.changed_cache()
             found.append(Output(path, kept, out.stage.cmd is not None, folder, state, nowhere))
         return found
 
     def ran(self, entry: Mapping[str, Any]) -> bool:
-        """Return whether DVC's run cache has a run with just this entry of dvc.lock; it keeps none of a stage with an uncached output."""
+        """Return whether DVC's run cache has a run with just this entry of dvc.lock.
+
+        It keeps no runs of a stage with an output, other than metrics and plots, that git keeps.
+        """
         from dvc.utils import dict_sha256
 
         question = {**entry, "outs": [out["path"] for out in entry.get("outs") or ()]}
