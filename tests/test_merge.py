@@ -126,6 +126,24 @@ def test_after_the_merge_a_run_makes_what_a_run_from_scratch_makes(set_up: Path)
     assert stages() == after
 
 
+def test_of_several_common_versions_the_merge_says_nothing(set_up: Path) -> None:
+    """Two branches that took in each other have two; git merges these first, which is nobody's business."""
+    said("git", "merge", "words")
+    tiny.dvc(set_up, "repro")
+    tiny.commit(set_up, "the run")
+    tree = tiny.git(set_up, "rev-parse", "HEAD^{tree}")
+    other = tiny.git(set_up, "commit-tree", "-p", "words", "-p", "HEAD~2", "-m", "the other way round", tree)
+    tiny.git(set_up, "checkout", "--quiet", "-b", "other", other)
+    changed = LOCK.read_text().replace("cp apart.txt", "cat apart.txt >")
+    LOCK.write_text(changed)
+    tiny.commit(set_up, "another command")
+    tiny.git(set_up, "checkout", "--quiet", "switch")
+    tiny.commit(set_up, "a commit of its own")
+    assert len(tiny.git(set_up, "merge-base", "--all", "switch", "other").split()) == 2
+    assert "left out" not in said("git", "merge", "other")
+    assert LOCK.read_text() == changed
+
+
 def test_what_dvc_writes_the_merge_writes_alike(set_up: Path) -> None:
     """The smallest difference that there can be: the entry of the one stage that the other side changed."""
     ours, theirs = in_git("dvc.lock", "main"), in_git("dvc.lock", "words")
@@ -238,7 +256,13 @@ def test_a_linked_work_tree_merges_by_the_venv_of_the_main_one(
 def test_set_up_keeps_what_others_said_and_says_nothing_twice(project: Path) -> None:
     attributes = project / ".git/info/attributes"
     attributes.write_text("*.csv -diff")  # without a line's end
+    files = ("dvc.lock", "metrics/metrics.json", "metrics/plots/map.png")
+    assert tiny.git(project, "check-attr", "merge", *files).splitlines() == [f"{name}: merge: unset" for name in files]
     said("sh", "tools/merging.sh")
+    drivers = ("made-lock", "made-output", "made-output")
+    assert tiny.git(project, "check-attr", "merge", *files).splitlines() == [
+        f"{name}: merge: {driver}" for name, driver in zip(files, drivers, strict=True)
+    ]
     once = attributes.read_text(), (project / ".git/config").read_text()
     assert once[0].splitlines() == [
         "*.csv -diff",

@@ -42,9 +42,17 @@ def ran(sources: dict[str, str]) -> dict[str, Any]:
 
 SOURCES = st.dictionaries(st.sampled_from(list(READS)), st.sampled_from(["1", "1-", "2"]))
 LOCKS = st.builds(ran, SOURCES)
-# A lock may also be what an earlier merge, or a run that broke, left of one.
-PARTIAL = st.builds(lambda lock, gone: {**lock, "stages": {name: one for name, one in lock["stages"].items() if name not in gone}},
-                    LOCKS, st.sets(st.sampled_from(list(READS))))  # fmt: skip
+
+
+def joined(one: dict[str, Any], other: dict[str, Any], names: set[str], gone: set[str]) -> dict[str, Any]:
+    """Return a lock of which some entries are those of another run, and some are gone."""
+    stages = one["stages"] | {name: entry for name, entry in other["stages"].items() if name in names}
+    return {"schema": "2.0", "stages": {name: entry for name, entry in stages.items() if name not in gone}}
+
+
+# A lock may also be what a merge of texts, a run of single stages, or a run that broke, left of one.
+NAMES = st.sets(st.sampled_from(list(READS)))
+PARTIAL = st.builds(joined, LOCKS, LOCKS, NAMES, NAMES)
 
 
 @given(PARTIAL, PARTIAL, PARTIAL)

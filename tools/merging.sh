@@ -5,8 +5,12 @@ cd "$(dirname "$0")/.."
 [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$(pwd -P)" ] || exit 0
 cp tools/merge-lock "$(git rev-parse --git-common-dir)/hearth-merge-lock"
 git config merge.made-lock.name "dvc.lock, stage by stage (docs/operations.md, Merge)"
-git config merge.made-lock.driver 'sh "$(git rev-parse --git-common-dir)/hearth-merge-lock" %O %A %B'
-git config merge.made-lock.recursive binary # of several common versions git makes one: the oldest will do
+driver='sh "$(git rev-parse --git-common-dir)/hearth-merge-lock" %O %A %B'
+git config merge.made-lock.driver "$driver"
+# Of several common versions git first makes one. What is left out there is nobody's business.
+git config merge.made-lock.recursive made-lock-within
+git config merge.made-lock-within.name "dvc.lock, stage by stage, in silence"
+git config merge.made-lock-within.driver "$driver 2>/dev/null"
 # Where both sides made an output of a run anew, the merged lock has no entry of that run: ours stays until `dvc repro` makes it.
 git config merge.made-output.name "what dvc repro makes anew (docs/operations.md, Merge)"
 git config merge.made-output.driver true
