@@ -58,11 +58,12 @@ test-image: .venv/dev.done ## build, run and stop the real image with podman (so
 	@sh tests/system.sh image
 	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py
 
-check: .venv/dev.done ## lint, format, types, what is written twice, and people in the data that is here
+check: .venv/dev.done ## lint, format, types, what is written twice, whether dvc.lock is whole, and people in the data that is here
 	@ruff check .
 	@ruff format --check .
 	@mypy
 	@hearth docs --check
+	@hearth locked
 	@hearth scan
 
 format: .venv/dev.done ## mend what the linter and the formatter can mend
@@ -98,6 +99,7 @@ clean: ## remove the venv and the caches; data and models stay
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@python tools/plots_page.py
+	@sh tools/merging.sh
 	@touch $@
 
 .venv/dev.done: requirements-dev.lock .venv/road.done

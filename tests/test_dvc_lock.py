@@ -12,10 +12,11 @@ import tiny
 import yaml
 from conftest import PROJECT, STAGES
 
+from hearth.completeness import in_git, lock_faults
 from hearth.errors import Refusal
 from hearth.locks import Hash, Stage, faults, folder_md5, md5
 from hearth.paths import DVC_LOCK, PARAMS
-from hearth.promotion import check_lock, in_git, lock_faults
+from hearth.promotion import check_lock
 from hearth.revisions import Commit
 
 SOURCES = "data/source"  # what git and a .dvc file have in it together

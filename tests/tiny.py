@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.logger import setup  # noqa: F401 -- DVC logs to the standard error of its first import: not to that of one test
 
 FILES = {
     ".gitignore": "/models\n",

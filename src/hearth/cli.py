@@ -19,6 +19,8 @@ OPERATIONS = {
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "forget": "blank a prediction in the log, or keep a record out of all future versions of the data",
     "image": "build the OCI image of the bento, with its SBOM",
+    "locked": "say whether dvc.lock tells of a whole run of what is here, and git and DVC keep what is theirs",
+    "merge": "merge three versions of dvc.lock, stage by stage; git calls it, as `make` sets it up",
     "monitor": "hold what was served, and what became of it, to what the model promised",
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",

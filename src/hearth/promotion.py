@@ -15,11 +15,11 @@ import pandas as pd
 from hearth.bento import unpack
 from hearth.comparing import Read, compared, side
 from hearth.comparison import Comparison
+from hearth.completeness import lock_faults
 from hearth.errors import Refusal
 from hearth.gate import GateParams
 from hearth.gate import judge as judge_by_gate
 from hearth.git import git
-from hearth.locks import faults, folder_md5, md5
 from hearth.margins import judged
 from hearth.parquet import columns_of
 from hearth.paths import BENTO, DVC_LOCK, EVIDENCE, GATE, METRICS, MODEL, PARAMS, SIGNATURE, SLICES
@@ -77,33 +77,6 @@ def check_lock(commit: Commit) -> None:
     if found:
         raise Refusal(f"the lock of {commit.name} is not complete:\n  " + "\n  ".join(found)
                       + "\nRun `dvc repro`, commit dvc.lock and metrics/, and promote that commit.")  # fmt: skip
-
-
-def lock_faults(commit: Commit) -> list[str]:
-    """Return in words where a commit's dvc.lock is not that of its dvc.yaml, its params and its files."""
-    stages, imported = commit.stages()
-    return faults(stages, commit.values(DVC_LOCK), commit.values(PARAMS), lambda path: in_git(commit, imported, path))
-
-
-def in_git(commit: Commit, imported: Mapping[str, str], path: str) -> str | None:
-    """Return DVC's name of what git has at a path: a file, a folder, or the hash in a `.dvc` file; None if it has nothing.
-
-    What `.dvc` files name in a folder is in it, as it was when a stage saw it.
-    """
-    if path in imported:
-        return imported[path]
-    files: dict[str, bytes | str] = dict(commit.git_files(path))
-    if isinstance(file := files.get(""), bytes):
-        return md5(file)
-    for inner, found in imported.items():
-        if not inner.startswith(f"{path}/"):
-            continue
-        name = inner.removeprefix(f"{path}/")
-        if found.endswith(".dir"):
-            files |= {f"{name}/{part}": content for part, content in commit.tree(Path(inner)).items()}
-        else:
-            files[name] = found
-    return folder_md5(files) if files else None
 
 
 def check_metrics(commit: Commit) -> Read:

@@ -115,7 +115,7 @@ def look(commits: Sequence[str], read: bool = False) -> Looked:
                     kept.path, commit.name
                 )
     for (remote, hash_name), objects in wanted.items():
-        asked, found = _ask(repo, remote, hash_name, objects, read)
+        asked, found = ask(repo, remote, hash_name, objects, read)
         files += asked
         missing += found
     unverified = {remote for remote, _ in wanted if not repo.config["remote"][remote].get("verify")}
@@ -169,7 +169,7 @@ def _place(folder: str, kept: Kept) -> str:
     return f"{folder}/files/{kept.hash_name}/{kept.oid[:2]}/{kept.oid[2:]}"
 
 
-def _ask(repo: Any, name: str, hash_name: str, objects: Places, read: bool) -> tuple[int, list[Missing]]:
+def ask(repo: Any, name: str, hash_name: str, objects: Places, read: bool) -> tuple[int, list[Missing]]:
     """Return how many files these objects are, those of folders included, and which of them others cannot get."""
     local, whole = repo.cache.local, {oid: dict(paths) for oid, paths in objects.items()}
     lists: dict[str, set[str]] = {}  # object: the lists that name it

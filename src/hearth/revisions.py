@@ -6,7 +6,7 @@ itself would hand on an object that was damaged in its cache or on a remote.
 
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,22 @@ class UnreadableError(WrongUseError):
 
 
 @dataclass(frozen=True)
+class Output:
+    """Be an output as it is on disk.
+
+    `kept` is by DVC, else git has it; `made` is by a stage, else a `.dvc` file names it; `state` is empty, "modified" against
+    the lock, "deleted", or "new" where the lock lacks it; `nowhere`: DVC is to keep it, and its cache lacks it too.
+    """
+
+    path: str
+    kept: bool
+    made: bool
+    folder: bool
+    state: str
+    nowhere: bool
+
+
+@dataclass(frozen=True)
 class Kept:
     """Be a file or folder that DVC keeps: DVC's name of its content, and the remote that it names itself, if it does."""
 
@@ -38,7 +54,67 @@ class Kept:
     remote: str | None
 
 
-class Workspace:
+class _Project:
+    """Be what DVC knows of the files of a revision."""
+
+    name: str
+
+    def read(self, path: Path) -> bytes:
+        """Return a file's content."""
+        raise NotImplementedError
+
+    @property
+    def _repo(self) -> Any:
+        raise NotImplementedError
+
+    def stages(self) -> tuple[list[Stage], dict[str, str]]:
+        """Return the stages that dvc.yaml declares, templates filled in, and the hashes of `.dvc` files by their outs."""
+        declared: list[Stage] = []
+        imported: dict[str, str] = {}
+        for stage in self._repo.index.stages:
+            if stage.cmd is None:
+                imported |= {self._path(out): out.hash_info.value for out in stage.outs}
+                continue
+            params = tuple(name for dep in stage.deps for name in getattr(dep, "params", None) or ())
+            deps = tuple(dep.def_path for dep in stage.deps if not hasattr(dep, "params"))
+            outs = tuple(out.def_path for out in stage.outs)
+            declared.append(Stage(stage.name, stage.cmd, deps, outs, params))
+        return declared, imported
+
+    def pointers(self) -> dict[str, str]:
+        """Return the `.dvc` file of each out that one names, by the out's path."""
+        imported = (stage for stage in self._repo.index.stages if stage.cmd is None)
+        return {self._path(out): stage.path_in_repo for stage in imported for out in stage.outs}
+
+    def kept(self) -> list[Kept]:
+        """Return what DVC keeps of this commit on remotes; what is imported from another repository stays there."""
+        return [
+            Kept(self._path(out), out.hash_info.value, out.hash_name, out.remote)
+            for out in self._repo.index.outs
+            if out.use_cache and out.can_push and out.hash_info and not out.stage.is_repo_import
+        ]
+
+    def values(self, path: Path) -> dict[str, Any]:
+        """Return the mapping in a YAML file as DVC reads it: by YAML 1.2, in which 1e-05 is a number."""
+        from dvc.utils.serialize import parse_yaml
+
+        try:
+            found = parse_yaml(self.read(path).decode(), str(path))
+            if not isinstance(found, dict):
+                raise ValueError("it holds no mapping")
+        except UnreadableError:
+            raise
+        except Exception as error:
+            raise UnreadableError(
+                f"{path} of {self.name} is not good YAML ({first_line(error)}); mend and commit it."
+            ) from None
+        return found
+
+    def _path(self, out: Any) -> str:
+        return str(self._repo.fs.relpath(out.fs_path, self._repo.root_dir))
+
+
+class Workspace(_Project):
     """Be the files on disk."""
 
     name, commit = WORKSPACE, None
@@ -55,9 +131,57 @@ class Workspace:
         """Return the package's modules by path."""
         return {str(path): path.read_bytes() for path in sorted(SOURCES.rglob("*.py"))}
 
+    def git_files(self, path: str) -> dict[str, bytes]:
+        """Return the file at a path that git tracks or would, under the empty name, or the files of a folder, as they are on disk."""
+        names = [name for name in self._in_git if name == path or name.startswith(f"{path}/")]
+        return {name.removeprefix(path).lstrip("/"): Path(name).read_bytes() for name in names if Path(name).is_file()}
+
+    def tree(self, path: Path) -> dict[str, str]:
+        """Return the md5 of each file below a folder that DVC keeps, by its path there, as its `.dvc` file has it."""
+        (out,) = (out for out in self._repo.index.outs if self._path(out) == str(path))
+        if (listed := out.get_obj()) is None:
+            raise UnreadableError(f"what {path} holds is in no cache here; `dvc fetch {path}` brings it.")
+        return {"/".join(key): str(found.value) for key, _, found in listed}
+
+    def outputs(self) -> list[Output]:
+        """Return all that stages make and `.dvc` files name, and how it is here."""
+        found = []
+        for out in self._repo.index.outs:
+            path, kept, known = self._path(out), bool(out.use_cache), bool(out.hash_info)
+            state = "".join(out.workspace_status().values())
+            state = "new" if state == "modified" and not known else state
+            folder = bool(out.hash_info.isdir) or Path(path).is_dir()
+            nowhere = kept and state == "deleted" and out.changed_cache()
+            found.append(Output(path, kept, out.stage.cmd is not None, folder, state, nowhere))
+        return found
+
+    def ran(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether DVC's run cache has a run with just this entry of dvc.lock.
+
+        It keeps no runs of a stage with an output, other than metrics and plots, that git keeps.
+        """
+        from dvc.utils import dict_sha256
+
+        question = {**entry, "outs": [out["path"] for out in entry.get("outs") or ()]}
+        key, answer = (dict_sha256(one, exclude=["size", "nfiles"]) for one in (question, entry))
+        return Path(self._repo.stage_cache.cache_dir, key[:2], key, answer).is_file()
+
+    @property
+    def repository(self) -> Any:
+        """Return DVC's own view of it."""
+        return self._repo
+
+    @cached_property
+    def _in_git(self) -> list[str]:
+        return sorted(set(git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")) - {""})
+
+    @cached_property
+    def _repo(self) -> Any:
+        return _opened("the workspace", "mend it")
+
 
 @dataclass(frozen=True)
-class Commit:
+class Commit(_Project):
     """Be the files of one commit; `name` is what it was asked for by."""
 
     name: str
@@ -106,37 +230,6 @@ class Commit:
             )
         return {f"{SOURCES}/{name}": content for name, content in found.items() if name.endswith(".py")}
 
-    def stages(self) -> tuple[list[Stage], dict[str, str]]:
-        """Return the stages that dvc.yaml declares, templates filled in, and the hashes of `.dvc` files by their outs."""
-        declared: list[Stage] = []
-        imported: dict[str, str] = {}
-        for stage in self._repo.index.stages:
-            if stage.cmd is None:
-                imported |= {out.fs_path.lstrip("/"): out.hash_info.value for out in stage.outs}
-                continue
-            params = tuple(name for dep in stage.deps for name in getattr(dep, "params", None) or ())
-            deps = tuple(dep.def_path for dep in stage.deps if not hasattr(dep, "params"))
-            outs = tuple(out.def_path for out in stage.outs)
-            declared.append(Stage(stage.name, stage.cmd, deps, outs, params))
-        return declared, imported
-
-    def pointers(self) -> dict[str, str]:
-        """Return the `.dvc` file of each out that one names, by the out's path."""
-        return {
-            out.fs_path.lstrip("/"): stage.path_in_repo
-            for stage in self._repo.index.stages
-            if stage.cmd is None
-            for out in stage.outs
-        }
-
-    def kept(self) -> list[Kept]:
-        """Return what DVC keeps of this commit on remotes; what is imported from another repository stays there."""
-        return [
-            Kept(out.fs_path.lstrip("/"), out.hash_info.value, out.hash_name, out.remote)
-            for out in self._repo.index.outs
-            if out.use_cache and out.can_push and out.hash_info and not out.stage.is_repo_import
-        ]
-
     def git_files(self, path: str) -> dict[str, bytes]:
         """Return the file that git has at a path, under the empty name, or the files of a folder; nothing if it has none."""
         done = run("archive", self.commit, path)
@@ -148,22 +241,6 @@ class Commit:
                 name.removeprefix(path).lstrip("/"): archive.extractfile(member).read()  # type: ignore[union-attr]
                 for name, member in members.items()
             }
-
-    def values(self, path: Path) -> dict[str, Any]:
-        """Return the mapping in a YAML file as DVC reads it: by YAML 1.2, in which 1e-05 is a number."""
-        from dvc.utils.serialize import parse_yaml
-
-        try:
-            found = parse_yaml(self.read(path).decode(), str(path))
-            if not isinstance(found, dict):
-                raise ValueError("it holds no mapping")
-        except UnreadableError:
-            raise
-        except Exception as error:
-            raise UnreadableError(
-                f"{path} of {self.name} is not good YAML ({first_line(error)}); mend and commit it."
-            ) from None
-        return found
 
     def md5(self, path: Path) -> str:
         """Return DVC's name of a file's content."""
@@ -189,20 +266,17 @@ class Commit:
     @cached_property
     def _repo(self) -> Any:
         from dvc.config import Config
-        from dvc.repo import Repo
 
-        try:
-            # Remotes are those of the work tree: seen from a commit, a relative path would begin at the root of the disk,
-            # and what config.local adds, such as a key, would be missing.
-            here = Config.from_cwd()
-            found = Repo(".", rev=self.commit, config={"core": here["core"], "remote": here["remote"]})
-            list(found.index.stages)  # reads dvc.yaml, dvc.lock and the .dvc files, and says which of them is broken
-        except Exception as error:
-            raise UnreadableError(
-                f"{self.name} ({self.commit[:7]}) cannot be loaded by DVC ({first_line(error)}); mend and commit it, or name "
-                "a commit in which it is whole."
-            ) from None
-        return found
+        # Remotes are those of the work tree: seen from a commit, a relative path would begin at the root of the disk,
+        # and what config.local adds, such as a key, would be missing.
+        return _opened(
+            f"{self.name} ({self.commit[:7]})",
+            "mend and commit it, or name a commit in which it is whole",
+            lambda: {
+                "rev": self.commit,
+                "config": {name: Config.from_cwd()[name] for name in ("core", "remote")},
+            },
+        )
 
     def _info(self, path: Path) -> dict[str, Any]:
         try:
@@ -260,6 +334,18 @@ def revision(name: str) -> Revision:
     raise UnreadableError(
         f"{name} is no revision of this repository; `git branch --all` and `git tag` list what there is."
     )
+
+
+def _opened(where: str, step: str, options: Callable[[], dict[str, Any]] = dict) -> Any:
+    """Return DVC's repository, once it has read dvc.yaml, dvc.lock and the `.dvc` files; else say which of them is broken."""
+    from dvc.repo import Repo
+
+    try:
+        found = Repo(".", **options())
+        list(found.index.stages)
+    except Exception as error:
+        raise UnreadableError(f"{where} cannot be loaded by DVC ({first_line(error)}); {step}.") from None
+    return found
 
 
 def _told(reader: Callable[[Path], Content], path: Path) -> Content:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hearth.auditing import undeclared
+from hearth.completeness import lock_faults
 from hearth.differing import Content, first_difference
 from hearth.locks import folder_md5
 from hearth.paths import DVC_LOCK, LOCK
 from hearth.progress import progress
-from hearth.promotion import lock_faults
 from hearth.rebuilding import Rebuilt, cloned, rebuild
 from hearth.revisions import Commit, UnreadableError
 from hearth.storage import read_text
