@@ -11,13 +11,15 @@ from pathlib import Path
 
 from hearth.errors import Refusal
 
-# Each names a module of hearth.operations with `arguments(parser)` and `run(options) -> exit status`.
+# Each names a module of hearth.operations with `arguments(parser)` and `run(options) -> exit status`; one that says ANYWHERE
+# needs no project around it.
 OPERATIONS = {
     "check": "hold params.yaml, the contract and the words of the cards to what the stages want",
     "compare": "compare two revisions on sales that neither model was fitted on",
     "docs": "write docs/data.md and the tables of README.md from their sources",
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "forget": "blank a prediction in the log, or keep a record out of all future versions of the data",
+    "gather": "bring what a scheduler's tasks made into this work tree: dvc.lock, metrics and plots",
     "image": "build the OCI image of the bento, with its SBOM",
     "locked": "say whether dvc.lock tells of a whole run of what is here, and git and DVC keep what is theirs",
     "merge": "merge three versions of dvc.lock, stage by stage; git calls it, as `make` sets it up",
@@ -37,6 +39,7 @@ OPERATIONS = {
     "staleness": "measure how the model ages, and set the retraining cadence from it",
     "simulate": "live through the months after the model's data, with the real service, in minutes",
     "summary": "show the metrics, the gate's verdict and the next commands",
+    "task": "run one stage as a scheduler's task: fresh checkout, from and to the DVC remote",
     "tune": "look for better values of the model's params, on the training rows only",
     "verify": "prove that dvc.lock is true: rebuild a commit in an empty clone, and compare byte by byte",
 }
@@ -54,7 +57,8 @@ def main(words: list[str] | None = None) -> int:
     module.arguments(own)
     options = own.parse_args(rest)
     try:
-        os.chdir(_top(Path.cwd()))
+        if not getattr(module, "ANYWHERE", False):
+            os.chdir(_top(Path.cwd()))
         status = int(module.run(options))
         sys.stdout.flush()  # so that a closed pipe shows here and not after the last handler
         return status

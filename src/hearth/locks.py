@@ -22,6 +22,7 @@ class Stage:
     deps: tuple[str, ...]
     outs: tuple[str, ...]
     params: tuple[str, ...]
+    desc: str = ""
 
 
 def md5(content: bytes) -> str:

@@ -78,7 +78,7 @@ class _Project:
             params = tuple(name for dep in stage.deps for name in getattr(dep, "params", None) or ())
             deps = tuple(dep.def_path for dep in stage.deps if not hasattr(dep, "params"))
             outs = tuple(out.def_path for out in stage.outs)
-            declared.append(Stage(stage.name, stage.cmd, deps, outs, params))
+            declared.append(Stage(stage.name, stage.cmd, deps, outs, params, stage.desc or ""))
         return declared, imported
 
     def pointers(self) -> dict[str, str]:

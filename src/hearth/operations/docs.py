@@ -1,12 +1,17 @@
-"""Write what is said twice from where it is said first: docs/data.md from the contract, README's tables from the figures."""
+"""Write what is said twice from where it is said first: docs/data.md from the contract, README's tables from the figures,
+the graph that schedulers read from dvc.yaml.
+"""
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from hearth.contract import Column, Contract, parse_contract
 from hearth.errors import Refusal
-from hearth.paths import CONTRACT, DICTIONARY, METRICS, QUALITY, README
+from hearth.paths import CONTRACT, DICTIONARY, METRICS, QUALITY, README, ROAD
+from hearth.revisions import Workspace
+from hearth.stage_graph import document
 from hearth.storage import read_json, read_text, read_yaml, write_text
 
 # What stands in benchmarks/quality.json, in README's words.
@@ -28,6 +33,8 @@ def run(options: argparse.Namespace) -> int:
     readme = with_table(read_text(README), "metrics", metrics_table(read_json(METRICS)))
     readme = with_table(readme, "quality", quality_table(read_json(QUALITY)))
     wanted = {DICTIONARY: dictionary(contract), README: readme}
+    if ROAD.parent.is_dir():  # whoever runs the road elsewhere may have thrown it away
+        wanted[ROAD] = json.dumps(document(Workspace().stages()[0]), indent=2) + "\n"
     stale = [path for path, text in wanted.items() if not _is(path, text)]
     if options.check:
         for path in stale:
