@@ -1,5 +1,6 @@
-"""Write what is said twice from where it is said first: docs/data.md from the contract, README's tables from the figures,
-the graph that schedulers read from dvc.yaml.
+"""Write what is said twice from where it is said first: from the contract, the figures and dvc.yaml.
+
+docs/data.md is the contract's, README's tables are the figures', and dvc.yaml's graph is what schedulers read.
 """
 
 import argparse
