@@ -58,11 +58,10 @@ class Looked:
     outputs: int
 
 
-def lock_faults(revision: Commit | Workspace) -> list[str]:
-    """Return in words where a revision's dvc.lock is not that of its dvc.yaml, its params and its files."""
-    stages, imported = revision.stages()
-    lock, params = revision.values(DVC_LOCK), revision.values(PARAMS)
-    return faults(stages, lock, params, lambda path: in_git(revision, imported, path))
+def lock_faults(commit: Commit) -> list[str]:
+    """Return in words where a commit's dvc.lock is not that of its dvc.yaml, its params and its files."""
+    stages, imported = commit.stages()
+    return faults(stages, commit.values(DVC_LOCK), commit.values(PARAMS), lambda path: in_git(commit, imported, path))
 
 
 def in_git(revision: Commit | Workspace, imported: Mapping[str, str], path: str) -> str | None:
