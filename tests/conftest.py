@@ -54,6 +54,11 @@ class Checkout:
             pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
 
+    def status(self) -> list[str]:
+        """Return all that git calls changed, new or ignored, but for the bytecode that Python keeps where it is not told not to."""
+        listed = self.run("git", "status", "--porcelain", "--ignored").stdout.splitlines()
+        return [line for line in listed if not line.endswith("__pycache__/")]
+
 
 def checkout_at(target: Path, **environment: str) -> Checkout:
     """Return the copy of the project that is, or will be, at `target`."""
