@@ -10,7 +10,7 @@ from conftest import PROJECT
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
 DOORS = {"acting", "bento", "bento_entry", "cli", "clock", "collecting", "comparing", "delivery", "drilling", "dvc_local", "earlier", "editing", "front",
-         "git", "history", "impatience", "journal", "keeper", "lines", "log_files", "logbook", "params", "parquet", "partitions", "prediction_log",
+         "git", "history", "impatience", "journal", "keeper", "lines", "log_files", "logbook", "objects", "params", "parquet", "partitions", "prediction_log",
          "pricing", "progress", "promotion", "pushed", "records", "registry", "releasing", "retraining", "revisions", "roads", "scanning",
          "service", "simulating", "storage", "versions", "watch", "watching", "world", "worktrees"}  # fmt: skip
 LIBRARIES = {

@@ -18,6 +18,7 @@ OPERATIONS = {
     "docs": "write docs/data.md and the tables of README.md from their sources",
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "forget": "blank a prediction in the log, or keep a record out of all future versions of the data",
+    "heal": "take away damaged objects of DVC's cache, and what came of them, before anything uses them",
     "image": "build the OCI image of the bento, with its SBOM",
     "monitor": "hold what was served, and what became of it, to what the model promised",
     "predict": "price each row of a CSV, parquet or JSON lines file",
