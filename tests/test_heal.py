@@ -1,12 +1,14 @@
 """`hearth heal` takes away what DVC takes for right and is not, and nothing else."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import tiny
-from conftest import PROJECT
+from conftest import PROJECT, needs
 
 from hearth.cli import main
 from hearth.locks import md5
@@ -88,6 +90,31 @@ def test_a_source_that_was_damaged_is_pulled_where_no_default_remote_is_set(
     assert healed() == 0
     assert not (project / "data/in.txt").exists()
     assert "comes back by `dvc pull data/in.txt.dvc`, then `dvc repro`" in capsys.readouterr().out
+
+
+def test_an_object_that_may_not_be_read_is_told_and_stays(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything; as another user it can be tried")
+    there = tiny.cached(project, md5(GOOD))
+    there.chmod(0)
+    assert healed() == 1
+    assert f"{there} (models/used) cannot be read (Permission denied)" in capsys.readouterr().err
+    assert there.exists()
+
+
+def test_an_object_that_cannot_be_deleted_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mount, umount = needs("mount"), needs("umount")
+    there = tiny.cached(project, md5(GOOD))
+    tiny.damage(there, BAD)
+    done = subprocess.run([mount, "--bind", there, there], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here ({done.stderr.decode().strip()}); as root it can")
+    try:
+        assert healed() == 1
+    finally:
+        subprocess.run([umount, "--lazy", there], check=True)
+    said = capsys.readouterr().err
+    assert f"{there} is damaged and cannot be deleted (Device or resource busy)" in said
 
 
 def test_nothing_is_looked_at_while_another_dvc_is_at_work(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,8 +101,14 @@ def _all(cache: Path) -> Iterator[str]:
 
 
 def _unlike(name: str, place: Path, wanted: str) -> list[Damaged]:
-    with place.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    try:
+        with place.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise Refusal(
+            f"{place} ({name}) cannot be read ({error.strerror}); see who may read it, or, if its disk is broken, delete it; "
+            "then `hearth heal` again."
+        ) from None
     if found == wanted.removesuffix(".dir"):
         return []
     return [Damaged(name, place, wanted, found)]

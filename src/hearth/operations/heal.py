@@ -26,8 +26,13 @@ def run(options: argparse.Namespace) -> int:
         lines = [f"  {one}" for one in found]
         if found and options.check:
             raise Refusal("\n".join(["damaged:", *lines, "`hearth heal` takes them away."]))
-        for one in found:
-            one.place.unlink()
+        try:
+            for one in found:
+                one.place.unlink()
+        except OSError as error:
+            raise Refusal(
+                f"{error.filename} is damaged and cannot be deleted ({error.strerror}); delete it, then `hearth heal` again."
+            ) from None
         remote = repo.config["core"].get("remote")
         sources = [out.stage.relpath for out in repo.index.outs if out.stage.cmd is None and not out.exists]
     if not found:
