@@ -259,7 +259,7 @@ def test_without_that_the_stage_uses_the_damaged_bytes(checkout: Checkout) -> No
     assert texts(checkout)["made/second/one"] == "WRONG\nnew\n"
 
 
-@pytest.mark.parametrize("mode", [0o444, 0o644])
+@pytest.mark.parametrize("mode", [0o444, 0o644], ids=["write-protected", "writable"])
 def test_what_dvc_brought_back_from_a_damaged_object_is_healed_without_a_remote(checkout: Checkout, mode: int) -> None:
     tiny.write(checkout.root, ".dvc/config", "[core]\nanalytics = false\n")
     brought_back_damaged(checkout, "made/second/two", mode)
