@@ -8,7 +8,7 @@ from hearth.earlier import earlier
 from hearth.forgotten import parse_marks
 from hearth.params import section
 from hearth.partitions import Waiting
-from hearth.paths import CONTRACT, FORGOTTEN, PROVENANCE, RAW
+from hearth.paths import CONTRACT, FORGOTTEN, PROVENANCE, RAW, SOURCES
 from hearth.sources import opened
 from hearth.stages import run
 from hearth.storage import read_text, read_yaml, write_json
@@ -33,4 +33,4 @@ def main(contract: Path = CONTRACT, raw: Path = RAW, provenance: Path = PROVENAN
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, SOURCES)
