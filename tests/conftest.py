@@ -122,7 +122,7 @@ def remade(tmp_path_factory: pytest.TempPathFactory) -> Remade:
             done = copied.run("hearth", "verify", "--here", "--json", "--keep", str(first), check=False)
             if not done.stdout.startswith("{"):
                 pytest.fail(f"`hearth verify` ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-            checkout_at(first, **where).run("git", "switch", "--quiet", "--create", "main")
+            checkout_at(first, **where).run("git", "switch", "--quiet", "--force-create", "main")
             shutil.copytree(first, second, symlinks=True)
             found.write_text(done.stdout)
     verified = Verified.model_validate_json(found.read_text())
