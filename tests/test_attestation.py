@@ -148,6 +148,11 @@ BUILD = "predicate.buildDefinition"
         (f"{BUILD}.externalParameters.commit", "0" * 40, 1, "which this clone does not have; `git fetch`"),
         (f"{BUILD}.externalParameters.commit", "main", 1, "wanted the full hash of a commit"),
         (f"{BUILD}.resolvedDependencies.1.digest", {"md5": "0" * 32}, 1, "fault: data/in.txt was md5 0000"),
+        (f"{BUILD}.resolvedDependencies.0.digest", {}, 1, "fault: its commit is another among its dependencies"),
+        (f"{BUILD}.resolvedDependencies.1.name", "data/other.txt", 1, "fault: it was made of data/other.txt, which is no dependency"),
+        (f"{BUILD}.resolvedDependencies.1.name", "dvc.lock", 1, "fault: it names dvc.lock twice"),
+        (f"{BUILD}.externalParameters.more", 1, 1, "fault: it has the external parameter more"),
+        ("subject.3.digest", {"md5": "0" * 32}, 1, "fault: models/report.txt has no sha256, or no md5"),
         (f"{BUILD}.resolvedDependencies.2.digest", {}, 1, "fault: dvc.lock was not stated, that commit has sha256 "),
         ("subject.0.digest.md5", "0" * 32, 1, "fault: metrics/metrics.json has the md5 0000"),
         ("subject.1.digest.md5", "0" * 32, 1, "fault: models/model has the md5 "),
@@ -184,6 +189,19 @@ def test_what_is_no_attestation_is_refused_in_words(content: bytes) -> None:
     assert str(refused.value).startswith("a.json")
 
 
+def test_packages_of_another_version_than_the_locks_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hearth.attesting import check as hold
+
+    document = json.loads((folder / "plain.json").read_bytes())
+    for one in document["predicate"]["buildDefinition"]["resolvedDependencies"]:
+        if one.get("uri", "").startswith("pkg:pypi/pyyaml@"):
+            one["uri"] = "pkg:pypi/pyyaml@0.1"
+    (folder / "lie.json").write_text(json.dumps(document))
+    monkeypatch.chdir(folder / "project")
+    (said,) = hold(folder / "lie.json", None).faults
+    assert said.startswith("pyyaml is 0.1, requirements.lock has ")
+
+
 def test_what_is_not_true_is_not_attested(folder: Path) -> None:
     root = folder / "project"
     change(root, "src/hearth/make.py", "EXTRA = 0", "EXTRA = 1")
@@ -204,5 +222,8 @@ def test_a_kept_attestation_proves_the_lock_that_it_is_about_and_no_other(
     (root / "metrics/attestation.json").write_bytes((folder / "signed.json").read_bytes())
     assert proven(lock)
     assert not proven(lock + b"\n")
-    (root / "metrics/attestation.json").write_bytes(b"{}")
-    assert not proven(lock)
+    forged = json.loads((folder / "plain.json").read_bytes())
+    forged["subject"] = [{"name": "x", "digest": {"md5": "0" * 32, "sha256": "0" * 64}}]
+    for content in (b"{}", json.dumps(forged).encode()):
+        (root / "metrics/attestation.json").write_bytes(content)
+        assert not proven(lock)

@@ -161,7 +161,9 @@ def test_what_is_nowhere_is_named_where_a_remote_could_have_it(project: Path) ->
     ]
     tiny.write(project, ".dvc/config", tiny.CONFIG.replace("remote = away\n", ""))
     looked = look(True, proven=lambda _: False)
-    assert looked.faults == ()
+    assert [fault.said for fault in looked.faults] == [
+        "data/in.txt is not here, and no DVC remote is set that could have it"
+    ], "no run makes a source"
     assert (
         "models/house_prices.bento is not here, and no default DVC remote is set; `dvc repro` makes it."
         in looked.notices
@@ -341,6 +343,14 @@ def test_a_mixture_is_not_promoted(mixture: Path) -> None:
     with pytest.raises(Refusal, match=DOUBTED.format(merge[:7])):
         check_lock(Commit("the merge", merge))
     check_lock(Commit("HEAD", tiny.git(mixture, "rev-parse", "HEAD")))
+
+
+@pytest.mark.parametrize("new", ["stages: \n", "stages:\r\n"])
+def test_a_lock_that_is_not_written_as_dvc_writes_it_is_named(mixture: Path, new: str) -> None:
+    """Its lines could not be compared."""
+    content = Path("dvc.lock").read_bytes()
+    Path("dvc.lock").write_bytes(content.replace(b"stages:\n", new.encode()))
+    assert "spelled" in {kind for kind, _ in faults()}
 
 
 def test_a_mixture_that_is_attested_once_is_never_doubted_again(mixture: Path) -> None:

@@ -144,6 +144,11 @@ def test_a_source_whose_content_changed_under_its_name_is_not_taken(lab: Path) -
         tiny.damage(tiny.cached(lab, oid, remote=remote), b"something else entirely\n")
     said = verify(lab, status=1)
     assert "error: the source cannot be had: `dvc pull data/in.txt.dvc` failed" in said
+    config = (lab / ".dvc/config").read_text()
+    assert "verify = true" in config
+    tiny.write(lab, ".dvc/config", config.replace("verify = true", ""))
+    tiny.commit(lab, "whatever the remote's settings say")
+    assert "error: the source cannot be had" in verify(lab, status=1)
 
 
 def test_a_source_that_is_on_no_remote_comes_from_the_cache_with_a_notice(lab: Path) -> None:
@@ -222,7 +227,62 @@ def test_a_dep_that_is_not_even_in_git_stops_the_road_and_is_named(lab: Path) ->
     assert done.returncode == 1
     assert "fault: the road broke at make:" in said
     assert "No such file or directory: 'models/notes.txt'" in said
-    assert said.count("  it was not rebuilt") == 3
+    assert said.count("  it was not rebuilt") == 2, "the stage had made the folder of its model before it broke"
+
+
+WAYS = {
+    "persisting": "if out.exists(): sys.exit()",
+    "hidden": "",
+    "elsewhere": "open({home!r} + '/params.yaml')",
+    "pathlike": "io.FileIO(pathlib.Path('notes.txt'))",
+    "again": "if '-B' not in sys.orig_argv: os.execv(sys.executable, [sys.executable, '-B', *sys.argv])",
+}
+STAGE = """import io, os, pathlib, sys
+out = pathlib.Path('metrics/{name}.json')
+out.parent.mkdir(exist_ok=True)
+{way}
+out.write_text('1')
+"""
+
+
+def test_each_way_round_the_rebuild_and_the_watch_is_seen(lab: Path) -> None:
+    """An output that persists is found, not made; -E hides Python; a path is no text to the hook; a frozen stage is not run."""
+    yaml = "stages:\n"
+    for name, way in WAYS.items():
+        tiny.write(lab, f"src/hearth/{name}.py", STAGE.format(name=name, way=way.format(home=str(lab))))
+        python = "python -E" if name == "hidden" else "python"
+        kept = "cache: false, persist: true" if name == "persisting" else "cache: false"
+        yaml += (f"  {name}:\n    cmd: {python} src/hearth/{name}.py\n    deps: [src/hearth/{name}.py]\n"
+                 f"    outs: [{{metrics/{name}.json: {{{kept}}}}}]\n")  # fmt: skip
+    (lab / "dvc.lock").unlink()
+    tiny.write(lab, "dvc.yaml", yaml)
+    tiny.write(lab, "notes.txt", "x")
+    run(lab)
+    # It says something else than its run, and so does the lock; another is a link to it, a third is in no archive of git.
+    change(
+        lab,
+        "dvc.lock",
+        *("path: metrics/persisting.json\n      hash: md5\n      md5: " + md5(one) for one in (b"1", b"2")),
+    )
+    tiny.write(lab, "metrics/persisting.json", "2")
+    (lab / "metrics/hidden.json").unlink()
+    (lab / "metrics/hidden.json").symlink_to("persisting.json")
+    tiny.write(lab, ".gitattributes", "metrics/elsewhere.json export-ignore\n")
+    tiny.write(lab, "metrics/elsewhere.json", "3")
+    tiny.commit(lab, "lies")
+    said = verify(lab, status=1)
+    table = {line.split()[0]: line.split()[-1] for line in said.splitlines() if line.startswith("metrics/")}
+    wrong = ("persisting", "hidden", "elsewhere")
+    assert table == {f"metrics/{name}.json": "NO" if name in wrong else "yes" for name in WAYS}
+    assert "fault: stage hidden could not be watched: its command keeps Python from it" in said
+    assert f"fault: stage elsewhere reads {lab / 'params.yaml'}, which dvc.yaml does not say" in said
+    assert "fault: stage pathlike reads notes.txt, which dvc.yaml does not say" in said
+    refused = verify(lab, "--set", "HEARTH_AUDIT=", status=2)
+    assert "HEARTH_AUDIT is what watches the stages; it cannot be set" in refused
+    change(lab, "dvc.yaml", "  pathlike:\n", "  pathlike:\n    frozen: true\n")
+    tiny.commit(lab, "frozen")
+    said = verify(lab, status=1)
+    assert "frozen stage: 'pathlike'" in said, "DVC looks for its output, which only a run would make"
 
 
 # The environment
@@ -260,7 +320,7 @@ def test_a_new_environment_is_made_by_the_commits_own_makefile(lab: Path) -> Non
     tiny.write(lab, "Makefile", ".venv/road.done:\n\t@echo there is no network; false\n")
     tiny.commit(lab)
     done = here(lab).run("hearth", "verify", check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "error: the locked environment cannot be installed" in done.stderr
     assert "there is no network" in done.stderr
 

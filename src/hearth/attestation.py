@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -15,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hearth.errors import Refusal
 from hearth.locks import folder_md5
+from hearth.paths import LOCK
 from hearth.signing import check as check_signature
 from hearth.signing import sign
 from hearth.strict import loads, parse
-from hearth.verification import Verified
+from hearth.verification import Verified, of_another_version
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -121,7 +123,13 @@ def statement(
 
 def encoded(document: Mapping[str, Any], private: bytes | None = None, where: str = "") -> bytes:
     """Return a statement as a file's content; with a private key in a signed envelope. `where` names the key's file."""
-    content = (json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    try:
+        text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    except ValueError:
+        raise Refusal(
+            "params.yaml holds an infinity or NaN, which JSON cannot say, so nothing is attested; take another number."
+        ) from None
+    content = (text + "\n").encode()
     if private is None:
         return content
     signature = sign(_framed(content), private, where).decode().strip()
@@ -162,7 +170,18 @@ def faults(
     found = (
         [] if definition.external.get(PARAMS) == params else ["its params are not those of params.yaml at that commit"]
     )
+    found += [f"it has the external parameter {name}, which is none of this build" for name in definition.external
+              if name not in (COMMIT, PARAMS)]  # fmt: skip
+    names = [one.name or one.uri for one in definition.resolved] + [one.name for one in stated.subject]
+    found += [f"it names {name} twice" for name, count in Counter(names).items() if count > 1]
     known = {one.name: one.digest for one in definition.resolved if one.name}
+    if known.pop(COMMIT, None) != {"gitCommit": str(definition.external.get(COMMIT))}:
+        found.append("its commit is another among its dependencies")
+    found += [
+        f"it was made of {name}, which is no dependency of that commit" for name in known if name not in materials
+    ]
+    found += _packages(definition, materials)
+    found += [f"{one.name} has no sha256, or no md5" for one in stated.subject if set(one.digest) != {"md5", "sha256"}]
     for path, content in materials.items():
         wanted = {"sha256": _sha256(content)} if isinstance(content, bytes) else dict(content)
         if known.get(path) != wanted:
@@ -180,6 +199,15 @@ def faults(
     found += [f"{path} here has the sha256 {there}, stated is {subjects[path].get('sha256')}" for path, there in contents.items()
               if path in subjects and subjects[path].get("sha256") != there]  # fmt: skip
     return found
+
+
+def _packages(definition: Definition, materials: Mapping[str, bytes | Mapping[str, str]]) -> list[str]:
+    """Return in words which packages of the commit's lock it was not made with, as it says itself."""
+    lock = materials.get(str(LOCK))
+    if not isinstance(lock, bytes):
+        return []
+    stated = [one.uri.removeprefix("pkg:pypi/").partition("@")[::2] for one in definition.resolved if one.uri]
+    return of_another_version(lock.decode(), dict(stated))
 
 
 def _of_output(path: str, files: Mapping[str, Mapping[str, str]]) -> str | None:

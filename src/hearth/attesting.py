@@ -52,13 +52,12 @@ def check(path: Path, key: Path | None) -> Checked:
 
 
 def proven(lock: bytes) -> bool:
-    """Return whether the attestation that is kept beside the metrics, if there is one, is about this very lock."""
+    """Return whether the attestation that is kept beside the metrics, if there is one, holds, and is about this very lock."""
     try:
-        stated = decoded(read_bytes(ATTESTATION), str(ATTESTATION))
+        found = check(ATTESTATION, None)
+        return not found.faults and Commit(found.commit, found.commit).read(DVC_LOCK) == lock
     except Refusal:
         return False
-    known = {one.name: one.digest for one in stated.predicate.definition.resolved}
-    return known.get(str(DVC_LOCK), {}).get("sha256") == hashlib.sha256(lock).hexdigest()
 
 
 def materials(commit: Commit) -> dict[str, bytes | Mapping[str, str]]:

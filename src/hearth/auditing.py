@@ -28,13 +28,13 @@ def deeds_of(logs: Iterable[str]) -> dict[str, Deeds]:
     """Return the deeds of each stage by its name; a file that is written under a partial name counts as the file."""
     found: dict[str, Deeds] = {}
     for log in logs:
-        stage, *lines = log.splitlines()
+        stage, *lines = log.split("\n")
         deeds = found.setdefault(stage, Deeds())
         for line in lines:
-            kind, name = line.split(" ", 1)
+            kind, _, name = line.partition(" ")
             if kind == "params":
                 deeds.params.add(name)
-            elif name != PARAMS and not name.startswith(NO_DEPS):
+            elif kind in ("read", "write") and name != PARAMS and not name.startswith(NO_DEPS):
                 whole = re.sub(r"(^|/)\.([^/]+)\.partial$", r"\1\2", name) if kind == "write" else name
                 (deeds.writes if kind == "write" else deeds.reads).add(whole)
     return found

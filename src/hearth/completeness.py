@@ -29,6 +29,7 @@ STEPS = {
     "stale": "`dvc repro`, and commit dvc.lock and metrics/ with what changed.",
     "merged": "`dvc repro --force STAGE`, and commit dvc.lock. If that changes nothing it was right, which no other clone can know: "
               "docs/operations.md, Merge, says how to tell it.",
+    "spelled": "`git checkout -- dvc.lock` if that was not meant, and `git config core.autocrlf false`; `dvc repro --force` writes it anew.",
     "changed": "`dvc checkout --force` brings back what the lock names, `dvc repro` makes it anew; of a source, `dvc add` takes what is there.",
     "gone": "`git checkout` brings it back, `dvc repro` makes it anew.",
     "nowhere": "`dvc push` where it was made, or `dvc repro` here, then `dvc push`.",
@@ -104,6 +105,7 @@ def look(remote: bool, proven: Callable[[bytes], bool]) -> Looked:
     except UnreadableError as error:
         return Looked((Fault("broken", str(error)),), (), 0, 0)
     merged, unseen = _merged(here, lock, proven)
+    merged += _spelled()
     nowhere, elsewhere = _nowhere(here, outputs, remote)
     found = [*stale, *merged, *_as_locked(outputs), *nowhere, *_tracking(outputs), *_large()]
     return Looked(tuple(found), (*unseen, *unknown, *elsewhere), len(lock), len(outputs))
@@ -142,6 +144,21 @@ def _merged(here: Workspace, lock: Entries, proven: Callable[[bytes], bool]) -> 
     return [Fault("merged", one) for one in mixed], notices + known
 
 
+def _spelled() -> list[Fault]:
+    """Return a fault where the lock is not written as DVC writes it: its lines, by which mixtures are told, say nothing then."""
+    from dvc.utils.serialize import dumps_yaml, parse_yaml
+
+    content = DVC_LOCK.read_bytes()
+    if dumps_yaml(parse_yaml(content.decode(), str(DVC_LOCK))).encode() == content:
+        return []
+    return [
+        Fault(
+            "spelled",
+            f"{DVC_LOCK} is not written as DVC writes it, so somebody edited it, or git changed its line ends",
+        )
+    ]
+
+
 def _mixed(found: Mapping[str, str], here: Workspace, lock: Entries) -> tuple[list[str], list[str]]:
     """Return in words the stages whose entries no run is known to have made, and those of which DVC's run cache has one."""
     faults, notices = [], []
@@ -178,7 +195,7 @@ def _nowhere(here: Workspace, outputs: Iterable[Output], remote: bool) -> tuple[
         return [], [
             f"neither in the workspace nor in DVC's cache here: {len(missing)} outputs; `dvc pull` or `dvc repro` brings them."
         ]
-    found, notices = [], []
+    found, notices, sources = [], [], {out.path for out in outputs if not out.made}
     wanted: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
     default = here.repository.config["core"].get("remote")
     for kept in here.kept():
@@ -186,6 +203,8 @@ def _nowhere(here: Workspace, outputs: Iterable[Output], remote: bool) -> tuple[
             continue
         if name := kept.remote or default:
             wanted.setdefault((name, kept.hash_name), {}).setdefault(kept.oid, {})[kept.path] = HERE
+        elif kept.path in sources:
+            found.append(Fault("nowhere", f"{kept.path} is not here, and no DVC remote is set that could have it"))
         else:
             notices.append(f"{kept.path} is not here, and no default DVC remote is set; `dvc repro` makes it.")
     for (name, hash_name), objects in wanted.items():
@@ -225,7 +244,9 @@ def _large() -> list[Fault]:
     """Return the files in git's index that are beyond what git should have."""
     entries = [line.partition("\t") for line in _listed("--stage")]
     blobs = [(words.split()[1], name) for words, _, name in entries if not words.startswith("160000 ")]
-    sizes = git("cat-file", "--batch-check=%(objectsize)", text="\n".join(oid for oid, _ in blobs)).split()
+    # What a partial clone does not have says "missing" in place of its size.
+    said = git("cat-file", "--batch-check=%(objectsize)", text="\n".join(oid for oid, _ in blobs)).splitlines()
+    sizes = [size if size.isdigit() else "0" for size in said]
     return [
         Fault("large", f"{name} in git's index has {int(size):,} bytes, more than {LARGEST_BYTES:,}")
         for (_, name), size in zip(blobs, sizes, strict=True)

@@ -1,5 +1,6 @@
 """Read DVC's settings of this copy of a repository, and write those of another; its folders may have any name, which DVC's own writer wants in ASCII."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ def configure(folder: Path, cache: Section, remotes: Mapping[str, Section], defa
     sections: dict[str, Section] = {"cache": cache} | {f'remote "{name}"': one for name, one in remotes.items()}
     known = {name: {key: _plain(value) for key, value in one.items()} for name, one in sections.items()}
     config = ConfigObj(known | ({"core": {"remote": default}} if default else {}), encoding="utf-8")
-    with (folder / LOCAL).open("wb") as file:
-        config.write(file)
+    with os.fdopen(os.open(folder / LOCAL, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        config.write(file)  # it may hold keys
 
 
 def _plain(value: Any) -> str | list[str]:

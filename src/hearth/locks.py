@@ -51,13 +51,13 @@ def faults(stages: Sequence[Stage], lock: Mapping[str, Any], params: Mapping[str
         if entry is None:
             found.append(f"stage {stage.name} is not in dvc.lock: it did not run, or failed")
             continue
-        said = _of_stage(stage, entry, params, lambda path: made.get(path) or in_git(path), in_git)
+        said = _of_stage(stage, entry, params, made, in_git)
         found += [f"stage {stage.name}: {fault}" for fault in said]
     return found
 
 
 def _of_stage(
-    stage: Stage, entry: Mapping[str, Any], params: Mapping[str, Any], present: Hash, in_git: Hash
+    stage: Stage, entry: Mapping[str, Any], params: Mapping[str, Any], made: Mapping[str, str | None], in_git: Hash
 ) -> list[str]:
     found = [] if entry.get("cmd") == stage.cmd else ["its command is another than in dvc.yaml"]
     for kind, wanted in (("deps", stage.deps), ("outs", stage.outs)):
@@ -65,8 +65,10 @@ def _of_stage(
         found += [f"{path} is among its {kind} in dvc.yaml, not in dvc.lock" for path in wanted if path not in locked]
         found += [f"{path} is among its {kind} in dvc.lock, not in dvc.yaml" for path in locked if path not in wanted]
         for path, known in locked.items():
+            if kind == "deps" and path not in made and any(_touch(path, out) for out in made):
+                continue  # a part of an output, or a folder around some: its hash stands nowhere but here
             # An output that git keeps too has to be what git has; one that DVC keeps is read, and hashed, by who asks.
-            there = present(path) if kind == "deps" else in_git(path) or known
+            there = made.get(path) or in_git(path) if kind == "deps" else in_git(path) or known
             if there is None or there != known:
                 what = (
                     "is nowhere: neither git nor a .dvc file has it (`dvc add` it)"
@@ -79,6 +81,17 @@ def _of_stage(
     for name, value in values.items():
         if name not in stage.params:
             found.append(f"the section {name} of params.yaml is in dvc.lock, not in dvc.yaml")
-        elif params.get(name) != value:
+        elif _param(params, name) != value:
             found.append(f"the section {name} of params.yaml is another than its run had")
     return found
+
+
+def _param(params: Any, name: str) -> Any:
+    """Return the value at a dotted name, as DVC takes one."""
+    for key in name.split("."):
+        params = params.get(key) if isinstance(params, Mapping) else None
+    return params
+
+
+def _touch(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 from hearth.auditing import Deeds, deeds_of
 from hearth.dvc_local import configure, settings
-from hearth.errors import Refusal
+from hearth.errors import Refusal, WrongUseError
 from hearth.git import git
 from hearth.progress import Step
 from hearth.revisions import Commit
@@ -33,6 +32,9 @@ HERE = "hearth-here"  # this folder's cache, as a remote of the clone
 # Git's own, where a hook started us, and those of `make verify` would lead the clone's programs back to this folder.
 STRAY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VIRTUAL_ENV")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "PYTHON_CPU_COUNT")
+# The second where the first is what the caller has.
+OTHERWISE = {"TZ": ("Asia/Kathmandu", "America/St_Johns"), "LC_ALL": ("C", "C.UTF-8"), "PYTHONHASHSEED": ("7", "8")}
+WATCH = ("HEARTH_AUDIT", "HEARTH_AUDIT_ROOT", "HEARTH_AUDIT_HOME", "PYTHONPATH", "DVC_STAGE")  # what watches the stages
 KERNEL = (
     "OPENBLAS_CORETYPE"  # which processor's code OpenBLAS takes; Prescott's is the oldest and runs on each of this kind
 )
@@ -58,11 +60,10 @@ print(json.dumps({
 
 @dataclass
 class Rebuilt:
-    """Hold what a rebuild came to: its folder, what its environment is, what its stages did, and where it broke, if it did."""
+    """Hold what a rebuild came to: what its environment is, which stages ran and what they did, and where it broke, if it did."""
 
-    folder: Path
     environment: Mapping[str, Any]
-    conditions: Mapping[str, str]
+    ran: set[str] = field(default_factory=set)
     deeds: Mapping[str, Deeds] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     broke: str | None = None
@@ -71,8 +72,10 @@ class Rebuilt:
 def conditions() -> dict[str, str]:
     """Return what is made otherwise than usual for the road, since no byte may depend on it."""
     threads = str((os.cpu_count() or 1) + 1)
-    usual = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONHASHSEED": "7"} | dict.fromkeys(THREADS, threads)
-    return usual | (_older_processor() if platform.machine() == "x86_64" else {})
+    usual = {
+        name: next(value for value in values if value != os.environ.get(name)) for name, values in OTHERWISE.items()
+    }
+    return usual | dict.fromkeys(THREADS, threads) | (_older_processor() if platform.machine() == "x86_64" else {})
 
 
 def _older_processor() -> dict[str, str]:
@@ -94,6 +97,8 @@ def cloned(commit: Commit, keep: Path | None = None) -> Iterator[Path]:
         with tidy_end():
             home = git("rev-parse", "--path-format=absolute", "--git-common-dir")
             # Copies: what goes wrong with an object here is none of that one's business.
+            if keep and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+                raise WrongUseError(f"{keep} is there already, and not empty; name a new folder.")
             git(*NO_HOOKS, "clone", "--quiet", "--no-hardlinks", "--no-checkout", home, str(folder))
             Tree(folder).git("checkout", "--quiet", "--detach", str(commit.commit))
             yield folder
@@ -118,16 +123,18 @@ def _rebuild(
         _set_up(Tree(folder, more=own | {"PYTHONPATH": None}), python)
         programs = folder / ".venv/bin"
     tree = Tree(folder, programs, own)
-    found = Rebuilt(folder, _asked(tree, changed), changed)
+    found = Rebuilt(_asked(tree, changed))
     step("pulling the source", 1)
     found.notices += _source(tree, commit)
     logs = aside / "logs"
     logs.mkdir()
-    watched = {"HEARTH_AUDIT": str(logs), "HEARTH_AUDIT_ROOT": str(folder)}
+    watched = {"HEARTH_AUDIT": str(logs), "HEARTH_AUDIT_ROOT": str(folder), "HEARTH_AUDIT_HOME": str(Path.cwd())}
+    for out in (out for stage in commit.stages()[0] for out in stage.outs):
+        _clear(folder / out)
     path = {"PYTHONPATH": f"{folder / 'src'}{os.pathsep}{AUDIT}"}
     road = Tree(folder, programs, own | watched | path | dict(changed))
     try:
-        if reasons := run_road(road, step, "--force", "--no-run-cache"):
+        if reasons := run_road(road, step, "--force", "--no-run-cache", ran=found.ran):
             found.broke = "the gate says no, so nothing was packaged: " + "; ".join(reasons)
     except Refusal as refusal:
         found.broke = str(refusal)
@@ -135,10 +142,18 @@ def _rebuild(
     return found
 
 
+def _clear(path: Path) -> None:
+    """Take away an output that git keeps: a stage has to make it, and not find it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _set_up(tree: Tree, python: str) -> None:
     status, said = tree.run("make", "--no-print-directory", SET_UP, f"PYTHON={python}")
     if status:
-        raise Refusal("the locked environment cannot be installed (`make .venv/road.done`); look at the network and at "
+        raise WrongUseError("the locked environment cannot be installed (`make .venv/road.done`); look at the network and at "
                       "requirements.lock, or verify with --here:\n  " + "\n  ".join(said))  # fmt: skip
 
 
@@ -147,7 +162,7 @@ def _asked(tree: Tree, changed: Mapping[str, str]) -> dict[str, Any]:
     python = tree.programs / "python"
     status, said = Tree(tree.folder, tree.programs, {**tree.more, **changed}).run(str(python), "-c", _ASK)
     if status:
-        raise Refusal(f"{python} cannot say what is installed there ({said[-1] if said else 'it said nothing'}); look at the "
+        raise WrongUseError(f"{python} cannot say what is installed there ({said[-1] if said else 'it said nothing'}); look at the "
                       "environment of --keep FOLDER.")  # fmt: skip
     return dict(json.loads(said[-1]))
 
@@ -156,11 +171,15 @@ def _source(tree: Tree, commit: Commit) -> list[str]:
     """Pull what stages depend on and `.dvc` files name; from this folder's cache if no remote has it, which is worth a notice."""
     cache, remotes, default = settings()
     # A remote that travels in git is the clone's own.
-    away = {name: one for name, one in remotes.items() if not _lies_within(str(one["url"]))}
+    verified = {name: {"verify": "true"} for name in remotes}
+    away = verified | {
+        name: {**one, "verify": "true"} for name, one in remotes.items() if not _lies_within(str(one["url"]))
+    }
     deps = {dep for stage in commit.stages()[0] for dep in stage.deps}
     wanted = {pointer for out, pointer in commit.pointers().items() if any(_touch(out, dep) for dep in deps)}
     notices = []
-    configure(tree.folder, {}, away | {HERE: {"url": cache["dir"], "verify": "true"}}, default)
+    own = {"dir": str(tree.folder / ".dvc/cache")}  # also where the project's settings name a shared one
+    configure(tree.folder, own, away | {HERE: {"url": cache["dir"], "verify": "true"}}, default)
     for pointer in sorted(wanted):
         status, said = tree.run("dvc", "pull", "--quiet", pointer)
         if status and tree.run("dvc", "pull", "--quiet", "--remote", HERE, pointer)[0]:
@@ -169,7 +188,7 @@ def _source(tree: Tree, commit: Commit) -> list[str]:
         if status:
             notices.append(f"{pointer.removesuffix('.dvc')} came from the cache here; others get it from no remote: "
                            f"`dvc push {pointer}`")  # fmt: skip
-    configure(tree.folder, {}, away, default)
+    configure(tree.folder, own, away, default)
     return notices
 
 
@@ -184,13 +203,3 @@ def _touch(one: str, other: str) -> bool:
 def interpreter() -> str:
     """Return the Python that a new environment is made of: the one that this one was made of."""
     return str(getattr(sys, "_base_executable", sys.executable))
-
-
-def version_of(python: str) -> str:
-    """Return what a Python calls itself; refuse what is none."""
-    try:
-        done = subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True,
-                              text=True, check=True)  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        raise Refusal(f"--python {python} cannot be run, or is no Python; name one, such as python3.12.") from None
-    return done.stdout.strip()

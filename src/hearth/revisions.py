@@ -4,8 +4,6 @@ Nothing is checked out and the work tree is left alone. What DVC tracks is held 
 itself would hand on an object that was damaged in its cache or on a remote.
 """
 
-import io
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +12,9 @@ from typing import Any, TypeVar
 
 from hearth.errors import Refusal, WrongUseError
 from hearth.git import git, run
+from hearth.history import contents_of
 from hearth.locks import Stage, folder_md5, md5
+from hearth.paths import PARAMS
 from hearth.releases import version_tag
 from hearth.storage import read_bytes, read_folder
 
@@ -75,7 +75,9 @@ class _Project:
             if stage.cmd is None:
                 imported |= {self._path(out): out.hash_info.value for out in stage.outs}
                 continue
-            params = tuple(name for dep in stage.deps for name in getattr(dep, "params", None) or ())
+            # Those of other files are read by a run only.
+            own = (dep for dep in stage.deps if hasattr(dep, "params") and dep.def_path == str(PARAMS))
+            params = tuple(name for dep in own for name in dep.params or ())
             deps = tuple(dep.def_path for dep in stage.deps if not hasattr(dep, "params"))
             outs = tuple(out.def_path for out in stage.outs)
             declared.append(Stage(stage.name, stage.cmd, deps, outs, params, stage.desc or ""))
@@ -232,15 +234,16 @@ class Commit(_Project):
 
     def git_files(self, path: str) -> dict[str, bytes]:
         """Return the file that git has at a path, under the empty name, or the files of a folder; nothing if it has none."""
-        done = run("archive", self.commit, path)
-        if done.returncode:
-            return {}
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            members = {member.name: member for member in archive if member.isfile()}
-            return {
-                name.removeprefix(path).lstrip("/"): archive.extractfile(member).read()  # type: ignore[union-attr]
-                for name, member in members.items()
-            }
+        # As they are stored: an archive would leave out what .gitattributes says. Of a link it is the link.
+        done = run("ls-tree", "-r", "-z", self.commit, "--", path)
+        listed = [line.partition("\t") for line in done.stdout.decode(errors="surrogateescape").split("\0") if line]
+        blobs = [(words.split()[2], name) for words, _, name in listed if words.split()[1] == "blob"]
+        contents = contents_of(Path(), [oid for oid, _ in blobs])
+        return {
+            name.removeprefix(path).lstrip("/"): content
+            for (_, name), content in zip(blobs, contents, strict=True)
+            if content is not None
+        }
 
     def md5(self, path: Path) -> str:
         """Return DVC's name of a file's content."""

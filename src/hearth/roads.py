@@ -65,12 +65,17 @@ def _dvc(tree: Tree, *words: str) -> None:
         raise Refusal(f"`dvc {' '.join(words)}` failed in the work tree of the retraining:\n  " + "\n  ".join(said))
 
 
-def run_road(tree: Tree, step: Step, *words: str) -> list[str]:
-    """Run the road, with more words for `dvc repro`; return the gate's reasons if it says no, and refuse where it broke."""
+def run_road(tree: Tree, step: Step, *words: str, ran: set[str] | None = None) -> list[str]:
+    """Run the road, with more words for `dvc repro`; return the gate's reasons if it says no, and refuse where it broke.
+
+    `ran` is given the stages that were really run.
+    """
     seen: list[str] = []
 
     def line(said: str) -> None:
-        found = re.match(r"(?:Running stage|Stage) '(\w+)'(.*)", said)
+        found = re.match(r"(?:Running stage|Stage) '([^']+)'(.*)", said)
+        if found and ran is not None and said.startswith("Running"):
+            ran.add(found[1])
         if found and found[1] not in seen:
             seen.append(found[1])
             step(f"{found[1]}: {'runs' if said.startswith('Running') else 'as before'}", 1)

@@ -99,7 +99,7 @@ def text(found: Verified) -> str:
         )
     else:
         lines.append(f"the lock of {found.commit[:7]} is NOT true: {others} of {len(found.outs)} outputs are others, "
-                     f"{len(found.faults)} faults besides; `dvc repro --force`, commit dvc.lock and metrics/, verify again")  # fmt: skip
+                     f"{len(found.faults)} faults besides; docs/operations.md, Verify, says what to do about each")  # fmt: skip
     return "\n".join(lines)
 
 

@@ -6,22 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hearth.attesting import proven
 from hearth.auditing import undeclared
-from hearth.completeness import lock_faults, look
+from hearth.completeness import lock_faults
 from hearth.differing import Content, first_difference
 from hearth.git import git
-from hearth.locks import folder_md5
+from hearth.locks import Stage, folder_md5
 from hearth.objects import damaged
 from hearth.paths import DVC_LOCK, LOCK
 from hearth.progress import progress
 from hearth.rebuilding import Rebuilt, cloned, rebuild
 from hearth.revisions import Commit, UnreadableError, Workspace
-from hearth.storage import read_text
+from hearth.storage import read_bytes, read_text
 from hearth.verification import Digests, Environment, Out, Verified, of_another_version
 from hearth.worktrees import Tree
 
-AFTERWARDS = ("changed", "gone")  # kinds of faults that no rebuild can see
 READ_BYTES = 1 << 20
 MORE_STEPS = 3  # besides the stages: the clone, the source, the comparison
 
@@ -33,7 +31,10 @@ def verify(commit: Commit, python: str | None, changed: Mapping[str, str], keep:
     """
     stages, _ = commit.stages()
     locked = commit.values(DVC_LOCK).get("stages") or {}
-    faults = lock_faults(commit)
+    faults, here = (
+        lock_faults(commit) + _unkept(commit, [stage for stage in stages if stage.name in locked]),
+        _afterwards(commit),
+    )
     steps = len(stages) + MORE_STEPS + (python is not None)
     with progress(steps, unit="step") as step, cloned(commit, keep) as folder:
         step(f"cloned {str(commit.commit)[:7]}", 1)
@@ -44,10 +45,15 @@ def verify(commit: Commit, python: str | None, changed: Mapping[str, str], keep:
         faults += _of_environment(commit, made)
         faults += [made.broke] if made.broke else _of_entries(folder, locked, told) + _strays(folder, outs)
         faults += undeclared(stages, made.deeds)
-    faults += _afterwards(commit)
-    notices = list(made.notices)
-    if unseen := [stage.name for stage in stages if stage.name not in made.deeds and not made.broke]:
-        notices.append(f"what {', '.join(unseen)} opened could not be watched, for no Python runs there")
+    notices, unseen = list(made.notices), [stage for stage in stages if stage.name not in made.deeds and not made.broke]
+    faults += [
+        f"stage {stage.name} was not run: DVC says that it is frozen" for stage in unseen if stage.name not in made.ran
+    ]
+    faults += [f"stage {stage.name} could not be watched: its command keeps Python from it" for stage in unseen
+               if stage.name in made.ran and stage.cmd.startswith("python")]  # fmt: skip
+    if shells := [stage.name for stage in unseen if not stage.cmd.startswith("python")]:
+        notices.append(f"what {', '.join(shells)} opened could not be watched, for no Python runs there")
+    faults += here
     environment = Environment(**made.environment, conditions=dict(changed))
     return Verified(commit=str(commit.commit), outs=outs, files=files, deeds=dict(made.deeds), faults=faults, notices=notices,
                     environment=environment)  # fmt: skip
@@ -62,20 +68,19 @@ def _outputs(commit: Commit, folder: Path, locked: Mapping[str, Any]) -> tuple[l
             path, wanted = said["path"], str(said.get("md5"))
             rebuilt = _digests(folder / path)
             files |= {f"{path}/{name}" if name else path: one for name, one in rebuilt.items()}
-            found = _name_of({name: one.md5 for name, one in rebuilt.items()})
-            kept = _kept(commit, path)
-            own = None if kept is None else _name_of({name: _digest(content).md5 for name, content in kept.items()})
+            found = _name_of({name: one.md5 for name, one in rebuilt.items()}, (folder / path).is_dir())
+            kept = commit.git_files(path) or None
+            own = (
+                None
+                if kept is None
+                else _name_of({name: _digest(content).md5 for name, content in kept.items()}, False)
+            )
             out = Out(stage=stage, path=path, locked=wanted, rebuilt=found, kept=own, difference=None)
             if not out.same:
                 difference = _difference(commit, folder / path, out, kept)
                 out = out.model_copy(update={"difference": difference})
             outs.append(out)
     return outs, files
-
-
-def _kept(commit: Commit, path: str) -> dict[str, bytes] | None:
-    """Return what git has of an output, by path within it, the empty one for a file."""
-    return commit.git_files(path) or None
 
 
 def _digests(path: Path) -> dict[str, Digests]:
@@ -98,9 +103,9 @@ def _digest(content: Path | bytes) -> Digests:
     return Digests(md5=md5.hexdigest(), sha256=sha256.hexdigest())
 
 
-def _name_of(hashes: Mapping[str, str]) -> str | None:
-    """Return DVC's name of a file's or a folder's content."""
-    return hashes.get("", folder_md5(hashes)) if hashes else None
+def _name_of(hashes: Mapping[str, str], folder: bool) -> str | None:
+    """Return DVC's name of a file's or a folder's content; a folder may be empty."""
+    return hashes.get("", folder_md5(hashes)) if hashes or folder else None
 
 
 def _difference(commit: Commit, rebuilt: Path, out: Out, kept: dict[str, bytes] | None) -> str:
@@ -131,12 +136,31 @@ def _read(path: Path) -> Content:
     return {one.relative_to(path).as_posix(): one.read_bytes() for one in path.rglob("*") if one.is_file()}
 
 
+def _unkept(commit: Commit, stages: Sequence[Stage]) -> list[str]:
+    """Return in words which outputs that git is to keep it does not have at the commit."""
+    kept = {one.path for one in commit.kept()}
+    return [f"stage {stage.name}: git has no {out}, which it is to keep (cache: false)" for stage in stages for out in stage.outs
+            if out not in kept and not commit.git_files(out)]  # fmt: skip
+
+
 def _afterwards(commit: Commit) -> list[str]:
-    """Return in words which outputs in this folder, and which objects of its cache, are not what its lock says, if it is at that commit."""
-    if git("rev-parse", "HEAD") != commit.commit:
+    """Return in words which outputs in this folder, and which objects of its cache, are not what its lock says.
+
+    Nothing of a folder that is at another commit, or has another lock by now: that is somebody's work.
+    """
+    if (
+        git("rev-parse", "HEAD") != commit.commit
+        or not DVC_LOCK.is_file()
+        or read_bytes(DVC_LOCK) != commit.read(DVC_LOCK)
+    ):
         return []
-    said = [fault.said for fault in look(False, proven).faults if fault.kind in AFTERWARDS]
-    return [f"here, {one}" for one in (*said, *damaged(Workspace().repository)[1])]
+    here = Workspace()
+    try:
+        changed = [one.path for one in here.outputs() if one.kept and one.made and one.state == "modified"]
+        return [f"here, {path} was changed after the run that dvc.lock tells of" for path in changed] + [
+            f"here, {one}" for one in damaged(here.repository)[1]]  # fmt: skip
+    except UnreadableError:
+        return []
 
 
 def _of_environment(commit: Commit, made: Rebuilt) -> list[str]:

@@ -17,7 +17,7 @@ from hearth.clock import now
 from hearth.errors import WrongUseError
 from hearth.git import git
 from hearth.operations import absolute
-from hearth.rebuilding import STRAY, conditions, interpreter
+from hearth.rebuilding import STRAY, WATCH, conditions, interpreter
 from hearth.revisions import WORKSPACE, Commit, revision
 from hearth.verification import text
 from hearth.verifying import verify
@@ -52,6 +52,8 @@ def _pair(word: str) -> tuple[str, str]:
     name, mark, value = word.partition("=")
     if not (name and mark):
         raise argparse.ArgumentTypeError(f"{word!r} is no NAME=VALUE")
+    if name in WATCH:
+        raise argparse.ArgumentTypeError(f"{name} is what watches the stages; it cannot be set")
     return name, value
 
 
@@ -64,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
     commit = revision(options.revision)
     if not isinstance(commit, Commit):
         raise WrongUseError(f"{WORKSPACE} is no commit; commit what is to be verified, and name that.")
+    if options.sign and not options.sign.is_file():
+        raise WrongUseError(f"{options.sign} is no file; `hearth sign --new-key --key FILE` makes a key.")
     for name in STRAY:
         os.environ.pop(name, None)
     if git("status", "--porcelain"):
