@@ -58,7 +58,7 @@ def main(words: list[str] | None = None) -> int:
     options = own.parse_args(rest)
     try:
         if not getattr(module, "ANYWHERE", False):
-            os.chdir(_top(Path.cwd()))
+            os.chdir(top(Path.cwd()))
         status = int(module.run(options))
         sys.stdout.flush()  # so that a closed pipe shows here and not after the last handler
         return status
@@ -72,7 +72,8 @@ def main(words: list[str] | None = None) -> int:
         return 130
 
 
-def _top(folder: Path) -> Path:
+def top(folder: Path) -> Path:
+    """Return the top folder of the project in which a folder lies; refuse where there is none."""
     for place in (folder, *folder.parents):
         if (place / "dvc.yaml").is_file() and (place / "params.yaml").is_file():
             return place
