@@ -11,7 +11,7 @@ PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
 DOORS = {"acting", "bento", "bento_entry", "cli", "clock", "collecting", "comparing", "completeness", "delivery", "drilling", "dvc_local", "earlier", "editing", "front",
          "git", "history", "impatience", "journal", "keeper", "lines", "log_files", "logbook", "origins", "params", "parquet", "partitions", "prediction_log",
-         "pricing", "progress", "promotion", "pushed", "records", "registry", "releasing", "retraining", "revisions", "roads", "scanning",
+         "pricing", "progress", "promotion", "pushed", "records", "registry", "releasing", "retraining", "revisions", "road_image", "roads", "scanning",
          "service", "simulating", "storage", "versions", "watch", "watching", "world", "worktrees"}  # fmt: skip
 LIBRARIES = {
     "numpy",

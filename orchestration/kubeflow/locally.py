@@ -1,0 +1,58 @@
+"""Run a compiled pipeline on this machine with the SDK's own local runners: a trial of what a cluster would run.
+
+By default each task is a process, with the `hearth` that is on the PATH; --docker runs each in its image, by the engine at
+DOCKER_HOST (Docker, or podman's socket). Keys and endpoint of the store come from the environment, as in a cluster.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+from kfp import components, local
+
+COMPILED = Path(__file__).resolve().with_name("road.yaml")
+PASSED = ("AWS_", "GIT_CONFIG_")  # what a container gets of the environment here
+
+
+def main() -> int:
+    """Run it; return 0, or 1 where a task failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repository", required=True, metavar="URL", help="the git repository")
+    parser.add_argument("--commit", default="main", metavar="REV", help="commit, branch or tag (main)")
+    parser.add_argument("--remote", default="", metavar="URL", help="the DVC remote (the commit's default)")
+    parser.add_argument("--pipeline", type=Path, default=COMPILED, metavar="FILE", help="road.yaml beside this file")
+    parser.add_argument("--docker", action="store_true", help="run each task in its image")
+    options = parser.parse_args()
+    place = {"repository": options.repository, "commit": options.commit, "remote": options.remote}
+    warnings.simplefilter("ignore")  # that display names and requests of resources mean nothing here
+    with tempfile.TemporaryDirectory(prefix="hearth-kubeflow-") as folder:
+        runner = _containers(Path(folder)) if options.docker else local.SubprocessRunner(use_venv=False)
+        local.init(runner, pipeline_root=folder)
+        try:
+            components.load_component_from_file(str(options.pipeline))(**place)
+        except RuntimeError as error:  # which task failed; what it said stands above
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _containers(folder: Path) -> local.DockerRunner:
+    """Return the runner that starts containers as narrow as those of a careful cluster."""
+    folder.chmod(0o777)  # the image's user writes its outputs there
+    passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED)}
+    return local.DockerRunner(
+        entrypoint=[""],  # as in a cluster, where the task's command takes the place of the image's
+        environment=passed,
+        network_mode="host",  # a store or a repository on the loopback of this machine
+        read_only=True,
+        tmpfs={"/tmp": ""},  # noqa: S108
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
