@@ -73,7 +73,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def top(folder: Path) -> Path:
-    """Return the top folder of the project in which a folder lies; refuse where there is none."""
+    """Return the project that a folder is in; refuse where it is in none."""
     for place in (folder, *folder.parents):
         if (place / "dvc.yaml").is_file() and (place / "params.yaml").is_file():
             return place

@@ -12,7 +12,7 @@ from hearth.git import git
 from hearth.revisions import Workspace
 from hearth.tasks import Place, checkout, gather
 
-ANYWHERE = True  # --check, which is a scheduler's last task
+ANYWHERE = True  # a scheduler's worker looks from where no project is
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
