@@ -9,10 +9,11 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
-DOORS = {"acting", "bento", "bento_entry", "cli", "clock", "collecting", "comparing", "completeness", "delivery", "drilling", "dvc_local", "earlier", "editing", "front",
-         "git", "history", "impatience", "journal", "keeper", "lines", "log_files", "logbook", "origins", "params", "parquet", "partitions", "prediction_log",
-         "pricing", "progress", "promotion", "pushed", "records", "registry", "releasing", "retraining", "revisions", "road_image", "roads", "scanning",
-         "service", "simulating", "storage", "versions", "watch", "watching", "world", "worktrees"}  # fmt: skip
+DOORS = {"acting", "attesting", "bento", "bento_entry", "cli", "clock", "collecting", "comparing", "completeness", "delivery",
+         "drilling", "dvc_local", "earlier", "editing", "front", "git", "history", "impatience", "journal", "keeper", "lines",
+         "log_files", "logbook", "origins", "params", "parquet", "partitions", "prediction_log", "pricing", "progress", "promotion",
+         "pushed", "rebuilding", "records", "registry", "releasing", "retraining", "revisions", "road_image", "roads", "scanning",
+         "service", "simulating", "storage", "tasks", "verifying", "versions", "watch", "watching", "worktrees", "world"}  # fmt: skip
 LIBRARIES = {
     "numpy",
     "pandas",
@@ -34,8 +35,8 @@ LIBRARIES = {
     "packaging",
     "prometheus_client",
 }
-PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
-                 "io", "itertools", "json", "math", "pathlib", "re", "secrets", "string", "types", "typing"}  # fmt: skip
+PURE_STANDARD = {"ast", "base64", "binascii", "collections", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib", "functools", "hashlib", "html", "inspect",
+                 "io", "itertools", "json", "lzma", "math", "pathlib", "re", "secrets", "string", "tarfile", "types", "typing", "zipfile"}  # fmt: skip
 # params.py and storage.py are doors that no noun may use; parquet.py lends tables.py one pure function, columns_of.
 LENT = {"hearth.parquet"}
 # CatBoost gives its trees to a file only, so one noun may have a file of its own, gone before its function returns

@@ -121,6 +121,14 @@ def test_code_params_and_source_that_were_changed_without_a_run_are_found(lab: P
     assert rows(said) == dict.fromkeys((MODEL, METRICS, REPORT), "NO")
 
 
+def test_an_output_that_was_changed_after_the_run_is_found_where_it_lies(lab: Path) -> None:
+    (lab / MODEL / "order.csv").chmod(0o644)
+    change(lab, f"{MODEL}/order.csv", "the", "that")
+    said = verify(lab, status=1)
+    assert set(rows(said).values()) == {"yes"}
+    assert f"fault: here, {MODEL} was changed after the run that dvc.lock tells of" in said
+
+
 def test_a_source_whose_content_changed_under_its_name_is_not_taken(lab: Path) -> None:
     """On the remote and in the cache: the bytes are others, the name is the old one."""
     oid = md5((lab / "data/in.txt").read_bytes())
@@ -320,6 +328,20 @@ def test_the_same_bytes_come_of_another_home_locale_and_number_of_threads(
     home.mkdir()
     verify(lab, *threads(1), *settings(LC_ALL="tr_TR.UTF-8", HOME=home, TZ="America/St_Johns", **turkish), status=0)
     verify(lab, *threads(4), *settings(LC_ALL="C.UTF-8"), status=0, HOME=str(home))
+
+
+def test_a_checkout_that_cannot_be_written_is_verified(lab: Path, tmp_path: Path) -> None:
+    mount, umount, target = needs("mount"), needs("umount"), tmp_path / "read-only"
+    target.mkdir()
+    if subprocess.run([mount, "--bind", lab, target], check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here; as root it can")
+    try:
+        subprocess.run([mount, "-o", "remount,ro,bind", target], check=True)
+        with pytest.raises(OSError, match="Read-only"):
+            (target / "a").touch()
+        verify(target, status=0)
+    finally:
+        subprocess.run([umount, "--lazy", target], check=True)
 
 
 def test_make_verify_is_what_ci_and_people_type() -> None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hearth.attesting import proven
 from hearth.auditing import undeclared
-from hearth.completeness import lock_faults
+from hearth.completeness import lock_faults, look
 from hearth.differing import Content, first_difference
+from hearth.git import git
 from hearth.locks import folder_md5
 from hearth.paths import DVC_LOCK, LOCK
 from hearth.progress import progress
@@ -18,6 +20,7 @@ from hearth.storage import read_text
 from hearth.verification import Digests, Environment, Out, Verified, of_another_version
 from hearth.worktrees import Tree
 
+AFTERWARDS = ("changed", "gone")  # kinds of faults that no rebuild can see
 READ_BYTES = 1 << 20
 MORE_STEPS = 3  # besides the stages: the clone, the source, the comparison
 
@@ -40,6 +43,7 @@ def verify(commit: Commit, python: str | None, changed: Mapping[str, str], keep:
         faults += _of_environment(commit, made)
         faults += [made.broke] if made.broke else _of_entries(folder, locked, told) + _strays(folder, outs)
         faults += undeclared(stages, made.deeds)
+    faults += _afterwards(commit)
     notices = list(made.notices)
     if unseen := [stage.name for stage in stages if stage.name not in made.deeds and not made.broke]:
         notices.append(f"what {', '.join(unseen)} opened could not be watched, for no Python runs there")
@@ -124,6 +128,13 @@ def _read(path: Path) -> Content:
     if path.is_file():
         return path.read_bytes()
     return {one.relative_to(path).as_posix(): one.read_bytes() for one in path.rglob("*") if one.is_file()}
+
+
+def _afterwards(commit: Commit) -> list[str]:
+    """Return in words which outputs in this folder are not those of its lock, if the folder is at that commit."""
+    if git("rev-parse", "HEAD") != commit.commit:
+        return []
+    return [f"here, {fault.said}" for fault in look(False, proven).faults if fault.kind in AFTERWARDS]
 
 
 def _of_environment(commit: Commit, made: Rebuilt) -> list[str]:
