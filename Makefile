@@ -16,9 +16,11 @@ help: ## list the targets
 
 run: .venv/road.done ## set up, pull the sample, run the road, show the metrics, look for people in what it made
 	@hearth check
+	@hearth heal
 	@[ ! -e data/source/house_sales.parquet.dvc ] || [ -e data/source/house_sales.parquet ] || \
 	  dvc pull --remote sample data/source/house_sales.parquet.dvc
 	@dvc repro || { echo "The road stopped. \`dvc checkout --force\` brings back the last good outputs." >&2; exit 1; }
+	@hearth heal --check
 	@hearth summary
 	@hearth scan
 

@@ -28,8 +28,8 @@ STAGES = ("collect", "validate", "prepare", "train", "evaluate", "profile", "pac
 
 # The files that take longest, in the order in which `make test` hands them to its workers: the road is made by the
 # first that needs it, `simulating`, and the many short ones come last, to fill what is left.
-LONGEST = ("releasing", "retraining", "simulating", "acting", "pipeline", "sources_databases", "other_table", "remotes", "sources_stream", "model", "predict", "tuning", "alerts", "leakage", "page_browser", "abuse", "service", "served_log", "package", "scan",
-           "collect", "sources_files", "bad_input", "locked", "merge", "pushed", "storage_target", "cli", "plotdata_charts", "gate_proofs")  # fmt: skip
+LONGEST = ("releasing", "retraining", "simulating", "acting", "pipeline", "sources_databases", "other_table", "remotes", "sources_stream", "model", "predict", "faults", "verify", "tuning", "faults_dvc", "alerts", "leakage", "page_browser", "abuse", "service", "served_log", "package", "scan",
+           "collect", "sources_files", "bad_input", "attestation", "locked", "merge", "pushed", "storage_target", "cli", "plotdata_charts", "gate_proofs")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +53,11 @@ class Checkout:
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
+
+    def status(self) -> list[str]:
+        """Return all that git calls changed, new or ignored, but for the bytecode that Python keeps where it is not told not to."""
+        listed = self.run("git", "status", "--porcelain", "--ignored").stdout.splitlines()
+        return [line for line in listed if not line.endswith("__pycache__/")]
 
 
 def checkout_at(target: Path, **environment: str) -> Checkout:
@@ -117,7 +122,7 @@ def remade(tmp_path_factory: pytest.TempPathFactory) -> Remade:
             done = copied.run("hearth", "verify", "--here", "--json", "--keep", str(first), check=False)
             if not done.stdout.startswith("{"):
                 pytest.fail(f"`hearth verify` ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-            checkout_at(first, **where).run("git", "switch", "--quiet", "--create", "main")
+            checkout_at(first, **where).run("git", "switch", "--quiet", "--force-create", "main")
             shutil.copytree(first, second, symlinks=True)
             found.write_text(done.stdout)
     verified = Verified.model_validate_json(found.read_text())

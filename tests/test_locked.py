@@ -13,10 +13,12 @@ from conftest import PROJECT, copy_project
 
 from hearth.cli import main
 from hearth.completeness import LARGEST_BYTES, STEPS, look
+from hearth.errors import Refusal
 from hearth.locks import md5
 from hearth.origins import Version, doubted, entries, mixed
 from hearth.paths import DVC_LOCK
-from hearth.revisions import Workspace
+from hearth.promotion import check_lock
+from hearth.revisions import Commit, Workspace
 from hearth.storage import parsed_yaml, read_yaml
 
 project = tiny.project
@@ -330,6 +332,15 @@ def test_a_mixture_is_named_after_later_commits_too_and_while_its_merge_goes_on(
     tiny.git(mixture, "merge", "--quiet", "--no-commit", "words")
     tiny.dvc(mixture, "checkout")
     assert [said for kind, said in faults() if kind == "merged" and "the merge that goes on" in said]
+
+
+def test_a_mixture_is_not_promoted(mixture: Path) -> None:
+    """Also from a commit that is not checked out."""
+    merge = tiny.git(mixture, "rev-parse", "HEAD")
+    tiny.git(mixture, "checkout", "--quiet", "words")
+    with pytest.raises(Refusal, match=DOUBTED.format(merge[:7])):
+        check_lock(Commit("the merge", merge))
+    check_lock(Commit("HEAD", tiny.git(mixture, "rev-parse", "HEAD")))
 
 
 def test_a_mixture_that_is_attested_once_is_never_doubted_again(mixture: Path) -> None:

@@ -106,9 +106,9 @@ def test_releases_and_rollbacks_from_one_end_to_the_other(
         first = answer(address, house)
         a_doubt_needs_a_reason(project)
         second = answered_otherwise(address, house, first)
-        before = project.run("git", "status", "--porcelain", "--ignored").stdout
+        before = project.status()
         hearth(project, "rollback", "--reason", "worse on what was paid")
-        assert project.run("git", "status", "--porcelain", "--ignored").stdout == before
+        assert project.status() == before
         assert answered_otherwise(address, house, second) == first
     assert b'"model_version":"2015-03-01-' in first
     # The tags are those of GTO, whose own reading of them is the same.
@@ -373,7 +373,7 @@ def test_a_promotion_that_is_killed_leaves_nothing_or_a_whole_release(clone: Clo
 
 def test_two_branches_that_differ_in_one_param(clone: Clone, tmp_path: Path) -> None:
     project = clone("released")
-    before = project.run("git", "status", "--porcelain", "--ignored").stdout
+    before = project.status()
     one, two = (project.run("hearth", "compare", "main", "other", "--json").stdout for _ in range(2))
     assert one == two
     found = json.loads(one)
@@ -386,7 +386,7 @@ def test_two_branches_that_differ_in_one_param(clone: Clone, tmp_path: Path) -> 
     text = hearth(project, "compare", "main", "other")
     assert "model.members.mean.seed" in text
     assert "which neither model was fitted on" in text
-    assert project.run("git", "status", "--porcelain", "--ignored").stdout == before
+    assert project.status() == before
     page = tmp_path / "page.html"
     hearth(project, "compare", "main", "other", "--markdown", "--html", str(page))
     assert "model.members.mean.seed" in page.read_text()

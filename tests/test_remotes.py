@@ -12,7 +12,8 @@ from random import Random
 
 import pytest
 import tiny
-from conftest import PROJECT, STAGES, Checkout, Remade, checkout_at, needs
+from conftest import PROJECT, STAGES, Checkout, Remade, checkout_at
+from faulty import mounted
 from servers import BUCKET, KEY, SECRET, Server, http, running, s3, ssh, user, way
 
 from hearth.bento import free_port
@@ -279,17 +280,8 @@ def test_an_ssh_key_that_the_host_does_not_know_is_told(project: Path, host: Ser
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of four megabytes."""
-    mount, umount = needs("mount"), needs("umount")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run([mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no disk can be mounted here ({done.stderr.decode().strip()}); as root it can")
-    try:
-        yield disk
-    finally:
-        subprocess.run([umount, "--lazy", disk], check=True)
+    with mounted(tmp_path / "disk", "4m"):
+        yield tmp_path / "disk"
 
 
 @pytest.mark.parametrize("kind", ["S3", "SSH", "A folder"])

@@ -82,9 +82,9 @@ def hearth(checkout: Checkout, *words: str, status: int = 0, **more: str) -> str
 
 def state(project: Checkout) -> list[str]:
     """Return all of a clone that a retraining is to leave alone."""
-    asked = (("status", "--porcelain", "--ignored"), ("diff",), ("diff", "--cached"), ("rev-parse", "HEAD", "main"),
+    asked = (("diff",), ("diff", "--cached"), ("rev-parse", "HEAD", "main"),
              ("symbolic-ref", "HEAD"), ("stash", "list"))  # fmt: skip
-    return [project.run("git", *words).stdout for words in asked]
+    return [*project.status(), *(project.run("git", *words).stdout for words in asked)]
 
 
 def champion(project: Checkout) -> str | None:

@@ -129,6 +129,14 @@ def test_an_output_that_was_changed_after_the_run_is_found_where_it_lies(lab: Pa
     assert f"fault: here, {MODEL} was changed after the run that dvc.lock tells of" in said
 
 
+def test_an_object_of_the_cache_that_dvc_would_take_though_it_is_damaged_is_found(lab: Path) -> None:
+    oid = md5((lab / REPORT).read_bytes())
+    tiny.damage(tiny.cached(lab, oid), b"0123456789\n")
+    said = verify(lab, status=1)
+    assert set(rows(said).values()) == {"yes"}
+    assert f"{oid[2:]} ({REPORT}) has the md5 {md5(b'0123456789' + bytes([10]))}, and DVC takes it for {oid}" in said
+
+
 def test_a_source_whose_content_changed_under_its_name_is_not_taken(lab: Path) -> None:
     """On the remote and in the cache: the bytes are others, the name is the old one."""
     oid = md5((lab / "data/in.txt").read_bytes())

@@ -56,6 +56,19 @@ bento.flush_info()
 """
 
 
+# Starts the server so that it ends with the process that booted it: it has a session of its own, so that what kills or
+# closes that one's terminal or group does not reach it. Elsewhere than on Linux it has to be ended by hand then.
+_SERVE = """
+import ctypes, os, runpy, signal, sys
+starter = int(sys.argv.pop(1))
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != starter:
+        sys.exit("who started this server has ended")
+runpy.run_module("bentoml", run_name="__main__", alter_sys=True)
+"""
+
+
 def content_version(files: Mapping[str, bytes]) -> str:
     """Return a version that changes exactly when the bento's content does."""
     digest = hashlib.sha256(f"bentoml {version('bentoml')}\n".encode())
@@ -110,14 +123,13 @@ def _archive(folder: Path) -> bytes:
 
 
 def _imported(archive: Path, home: Path) -> list[str]:
-    """Import a .bento file into the BENTOML_HOME `home`; return the command that serves it."""
-    command = [sys.executable, "-m", "bentoml"]
-    importing = [*command, "import", str(archive.resolve())]
+    """Import a .bento file into the BENTOML_HOME `home`; return the command that serves it as long as this process lives."""
+    importing = [sys.executable, "-m", "bentoml", "import", str(archive.resolve())]
     done = subprocess.run(importing, env=environment_of(home), cwd=home, capture_output=True, text=True, check=False)
     folders = list((home / "bentos" / NAME).glob("*/"))
     if done.returncode or len(folders) != 1:
         raise Refusal(f"{archive} is no bento that BentoML can import: {done.stderr.strip()[-500:]}")
-    return [*command, "serve", f"{NAME}:{folders[0].name}"]
+    return [sys.executable, "-c", _SERVE, str(os.getpid()), "serve", f"{NAME}:{folders[0].name}"]
 
 
 @contextmanager

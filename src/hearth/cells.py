@@ -5,15 +5,16 @@ import decimal
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import AfterValidator
 
 from hearth.contract import Column, Contract
 from hearth.row import Row
+from hearth.strict import Strict
 from hearth.tables import REASONS, arrow_type, check_names, fitted
 
 SHOWN = 40  # letters of a cell that a reason shows
@@ -25,12 +26,23 @@ _COMPACT_DAY = r"^[0-9]{8}(T000000)?$"
 _TRUE, _FALSE = ["true", "t", "yes", "y", "1", "1.0"], ["false", "f", "no", "n", "0", "0.0"]
 
 
-@dataclass(frozen=True)
-class Notation:
+def days_pattern(pattern: str) -> str:
+    """Return a pattern of strptime; raise ValueError for one that does not read back the day that it writes."""
+    day = datetime.datetime(2015, 2, 28)
+    try:
+        good = not pattern or datetime.datetime.strptime(day.strftime(pattern), pattern) == day
+    except (ValueError, re.error):
+        good = False
+    if not good:
+        raise ValueError("a pattern of a day as for Python's strptime, such as '%d.%m.%Y'")
+    return pattern
+
+
+class Notation(Strict):
     """Say how numbers and days are written; `days` is a pattern of strptime, or empty for 2015-02-28 and 20150228."""
 
-    decimal: str = "."
-    days: str = ""
+    decimal: Literal[".", ","] = "."
+    days: Annotated[str, AfterValidator(days_pattern)] = ""
 
 
 def typed(
@@ -62,18 +74,6 @@ def typed(
             given[row] = f"{given[row]}; {reason}" if given[row] else reason
     names = [column.name for column in contract.columns]
     return pa.table([*arrays, pa.array(given, pa.string())], names=[*names, REASONS])
-
-
-def days_pattern(pattern: str) -> str:
-    """Return a pattern of strptime; raise ValueError for one that does not read back the day that it writes."""
-    day = datetime.datetime(2015, 2, 28)
-    try:
-        good = not pattern or datetime.datetime.strptime(day.strftime(pattern), pattern) == day
-    except (ValueError, re.error):
-        good = False
-    if not good:
-        raise ValueError("a pattern of a day as for Python's strptime, such as '%d.%m.%Y'")
-    return pattern
 
 
 def shown(text: str, limit: int | None = SHOWN) -> str:

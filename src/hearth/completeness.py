@@ -58,11 +58,16 @@ class Looked:
     outputs: int
 
 
-def lock_faults(revision: Commit | Workspace) -> list[str]:
-    """Return in words where a revision's dvc.lock is not that of its dvc.yaml, its params and its files."""
-    stages, imported = revision.stages()
-    lock, params = revision.values(DVC_LOCK), revision.values(PARAMS)
-    return faults(stages, lock, params, lambda path: in_git(revision, imported, path))
+def lock_faults(commit: Commit) -> list[str]:
+    """Return in words where a commit's dvc.lock is not that of its dvc.yaml, its params and its files."""
+    stages, imported = commit.stages()
+    return faults(stages, commit.values(DVC_LOCK), commit.values(PARAMS), lambda path: in_git(commit, imported, path))
+
+
+def mixed_in(commit: Commit, proven: Callable[[bytes], bool]) -> list[str]:
+    """Return in words which entries of a commit's dvc.lock a merge of texts may have made."""
+    lock = commit.values(DVC_LOCK).get("stages") or {}
+    return _mixed(doubted(versions(commit.commit), entries(commit.read(DVC_LOCK)), proven), Workspace(), lock)[0]
 
 
 def in_git(revision: Commit | Workspace, imported: Mapping[str, str], path: str) -> str | None:
@@ -133,17 +138,24 @@ def _merged(here: Workspace, lock: Entries, proven: Callable[[bytes], bool]) -> 
     if run("config", "merge.made-lock.driver").returncode:
         notices.append("git's merge of dvc.lock is not set up in this clone: it reports a conflict where both sides have run; "
                        "`sh tools/merging.sh` sets it up.")  # fmt: skip
-    found = []
-    for stage, commit in doubted(versions(), entries(DVC_LOCK.read_bytes()), proven).items():
+    mixed, known = _mixed(doubted(versions(), entries(DVC_LOCK.read_bytes()), proven), here, lock)
+    return [Fault("merged", one) for one in mixed], notices + known
+
+
+def _mixed(found: Mapping[str, str], here: Workspace, lock: Entries) -> tuple[list[str], list[str]]:
+    """Return in words the stages whose entries no run is known to have made, and those of which DVC's run cache has one."""
+    faults, notices = [], []
+    for stage, commit in found.items():
         where = "the merge that goes on" if commit == HERE else f"the merge {commit}"
         if stage in lock and here.ran(lock[stage]):
             notices.append(
                 f"stage {stage}: {where} mixed its entry of two others; DVC's run cache here has a run that made it."
             )
         else:
-            found.append(Fault("merged", f"stage {stage}: {where} mixed its entry in dvc.lock of two others, and no run is known "
-                                         "that made it"))  # fmt: skip
-    return found, notices
+            faults.append(
+                f"stage {stage}: {where} mixed its entry in dvc.lock of two others, and no run is known that made it"
+            )
+    return faults, notices
 
 
 def _as_locked(outputs: Iterable[Output]) -> list[Fault]:

@@ -55,11 +55,14 @@ def doubted(versions: list[Version], now: Entries, proven: Callable[[bytes], boo
     return found
 
 
-def versions() -> list[Version]:
-    """Return dvc.lock as it is here, then as each commit up to HEAD changed it; not as a merge took it whole from one side."""
-    if run("rev-parse", "--verify", "--quiet", "HEAD").returncode:
+def versions(last: str | None = None) -> list[Version]:
+    """Return dvc.lock as each commit up to `last` changed it, newest first; not as a merge took it whole from one side.
+
+    Without a commit it is as it is here, then as each commit up to HEAD changed it.
+    """
+    if run("rev-parse", "--verify", "--quiet", last or "HEAD").returncode:
         return []
-    log = git("log", "--full-history", "--no-show-signature", "--format=%H %P", "HEAD", "--", str(DVC_LOCK))
+    log = git("log", "--full-history", "--no-show-signature", "--format=%H %P", last or "HEAD", "--", str(DVC_LOCK))
     made = [line.split() for line in log.splitlines()]
     incoming = run("rev-parse", "--verify", "--quiet", "MERGE_HEAD").stdout.decode().split()  # of a merge that goes on
     commits = list(dict.fromkeys(["HEAD", *incoming, *(commit for line in made for commit in line)]))
@@ -67,8 +70,10 @@ def versions() -> list[Version]:
     found = contents_of(Path(), [f"{commit}:{prefix}{DVC_LOCK}" for commit in commits])
     locks = {commit: lock or b"" for commit, lock in zip(commits, found, strict=True)}
     known = {commit: entries(lock) for commit, lock in locks.items()}
-    here = DVC_LOCK.read_bytes()
-    return [
-        Version(HERE, here, entries(here), tuple(known[one] for one in ("HEAD", *incoming))),
-        *(Version(sha[:7], locks[sha], known[sha], tuple(known[one] for one in parents)) for sha, *parents in made),
+    committed = [
+        Version(sha[:7], locks[sha], known[sha], tuple(known[one] for one in parents)) for sha, *parents in made
     ]
+    if last is not None:
+        return committed
+    here = DVC_LOCK.read_bytes()
+    return [Version(HERE, here, entries(here), tuple(known[one] for one in ("HEAD", *incoming))), *committed]

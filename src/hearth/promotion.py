@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hearth.attesting import proven
 from hearth.bento import unpack
 from hearth.comparing import Read, compared, side
 from hearth.comparison import Comparison
-from hearth.completeness import lock_faults
+from hearth.completeness import lock_faults, mixed_in
 from hearth.errors import Refusal
 from hearth.gate import GateParams
 from hearth.gate import judge as judge_by_gate
@@ -66,7 +67,7 @@ def check_tree() -> None:
 
 def check_lock(commit: Commit) -> None:
     """Refuse a commit whose dvc.lock is not that of a whole run, or names outputs that are nowhere or damaged."""
-    found = lock_faults(commit)
+    found = [*lock_faults(commit), *mixed_in(commit, proven)]
     for stage in (commit.values(DVC_LOCK).get("stages") or {}).values():
         for out in stage.get("outs") or ():
             try:

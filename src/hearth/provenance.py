@@ -33,9 +33,9 @@ class Provenance(Strict):
         """Return the tally of the records."""
         return Tally(self.records, int(self.checksum, 16))
 
-    def same_source(self, other: "Provenance") -> bool:
-        """Return whether both are from one source, read in one way."""
-        return (self.source, self.options) == (other.source, other.options)
+    def is_of(self, source: str, options: dict[str, Any]) -> bool:
+        """Return whether it tells of this source, read in this way."""
+        return (self.source, self.options) == (source, options)
 
 
 def checksum(tally: Tally) -> str:

@@ -12,10 +12,11 @@ from hearth.completeness import lock_faults, look
 from hearth.differing import Content, first_difference
 from hearth.git import git
 from hearth.locks import folder_md5
+from hearth.objects import damaged
 from hearth.paths import DVC_LOCK, LOCK
 from hearth.progress import progress
 from hearth.rebuilding import Rebuilt, cloned, rebuild
-from hearth.revisions import Commit, UnreadableError
+from hearth.revisions import Commit, UnreadableError, Workspace
 from hearth.storage import read_text
 from hearth.verification import Digests, Environment, Out, Verified, of_another_version
 from hearth.worktrees import Tree
@@ -131,10 +132,11 @@ def _read(path: Path) -> Content:
 
 
 def _afterwards(commit: Commit) -> list[str]:
-    """Return in words which outputs in this folder are not those of its lock, if the folder is at that commit."""
+    """Return in words which outputs in this folder, and which objects of its cache, are not what its lock says, if it is at that commit."""
     if git("rev-parse", "HEAD") != commit.commit:
         return []
-    return [f"here, {fault.said}" for fault in look(False, proven).faults if fault.kind in AFTERWARDS]
+    said = [fault.said for fault in look(False, proven).faults if fault.kind in AFTERWARDS]
+    return [f"here, {one}" for one in (*said, *damaged(Workspace().repository)[1])]
 
 
 def _of_environment(commit: Commit, made: Rebuilt) -> list[str]:

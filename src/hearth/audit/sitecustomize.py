@@ -15,11 +15,15 @@ _FOLDER, _ROOT, _STAGE = (os.environ.get(name) for name in ("HEARTH_AUDIT", "HEA
 def _start(folder: str, root: str, stage: str) -> None:
     log = os.open(os.path.join(folder, str(os.getpid())), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     top = os.path.realpath(root) + os.sep
+    holding = False  # while the stage holds its inputs to dvc.lock, which is no use of them
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "hearth.params":
+        nonlocal holding
+        if event == "hearth.holding":
+            holding = bool(arguments[0])
+        elif event == "hearth.params":
             os.write(log, f"params {arguments[0]}\n".encode())
-        elif event == "open" and isinstance(arguments[0], (str, bytes)):
+        elif event == "open" and not holding and isinstance(arguments[0], (str, bytes)):
             path = os.path.abspath(os.fsdecode(arguments[0]))
             if path.startswith(top) and not os.path.isdir(path):
                 writes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)

@@ -8,19 +8,18 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from hearth.cells import Notation, days_pattern, table_of
+from hearth.cells import Notation, table_of
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.lines import UTF8, csv_rows, jsonl_rows, once, whole
 from hearth.row import Row
 from hearth.sources.batch import ROWS, Batch
-from hearth.strict import Strict
 from hearth.tables import REASONS
 
 Format = Literal["parquet", "csv", "jsonl", "excel", "html"]
@@ -31,14 +30,12 @@ ENDINGS: dict[str, Format] = {
 PACKED = (".gz", ".zip")  # may follow the ending of a text
 
 
-class FileOptions(Strict):
+class FileOptions(Notation):
     """Say how a file is written, where its name does not say it or it departs from the usual."""
 
     format: Format | None = None
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     encoding: str = UTF8
-    decimal: Literal[".", ","] = "."
-    days: Annotated[str, AfterValidator(days_pattern)] = ""
     sheet: str | int = 0
     header_row: int = Field(default=1, ge=1)
     table: str = ""
@@ -51,11 +48,6 @@ class FileOptions(Strict):
         except LookupError:
             raise ValueError("an encoding that Python knows, such as utf-8, cp1252 or utf-16") from None
         return name.lower()
-
-    @property
-    def notation(self) -> Notation:
-        """Return how numbers and days are written."""
-        return Notation(self.decimal, self.days)
 
 
 @dataclass(frozen=True)
@@ -120,7 +112,7 @@ def _parquet(one: Named, options: FileOptions, contract: Contract) -> Iterator[B
 
 def _csv(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batch]:  # noqa: ARG001
     names, rows = csv_rows(one.where, one.file, _delimiter(one, options), options.encoding)
-    yield from _of_texts(one.where, names, rows, options.notation)
+    yield from _of_texts(one.where, names, rows, options)
 
 
 def _delimiter(one: Named, options: FileOptions) -> str:
@@ -128,7 +120,7 @@ def _delimiter(one: Named, options: FileOptions) -> str:
 
 
 def _jsonl(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batch]:
-    yield from of_objects(one.where, jsonl_rows(one.where, one.file, options.encoding), contract, options.notation)
+    yield from of_objects(one.where, jsonl_rows(one.where, one.file, options.encoding), contract, options)
 
 
 def _excel(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batch]:  # noqa: ARG001
@@ -164,7 +156,7 @@ def _excel(one: Named, options: FileOptions, contract: Contract) -> Iterator[Bat
         for number, row in enumerate(cells[options.header_row :])
         if any(cell not in ("", None) for cell in row)
     )
-    yield from _of_texts(one.where, once(one.where, names), rows, options.notation)
+    yield from _of_texts(one.where, once(one.where, names), rows, options)
 
 
 def _has_errors(content: bytes) -> bool:
@@ -199,7 +191,7 @@ def _html(one: Named, options: FileOptions, contract: Contract) -> Iterator[Batc
         if rows and (options.table or wanted <= set(rows[0])):
             names = once(one.where, rows[0])
             found = (Row(n, dict(zip(names, row, strict=False)), _torn(row, names)) for n, row in enumerate(rows[1:]))
-            yield from _of_texts(one.where, names, found, options.notation)
+            yield from _of_texts(one.where, names, found, options)
             return
         headings.append(", ".join(rows[0])[:80] if rows else "nothing")
     sought = f"with the id {options.table}" if options.table else "with the contract's columns"

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from hearth.cells import Notation, days_pattern
+from hearth.cells import Notation
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.lines import LINE_MAX, jsonl_rows
@@ -25,7 +25,7 @@ from hearth.paths import SOURCES
 from hearth.sources.address import KEY, PASSWORD, USER, Address, credentials, told
 from hearth.sources.batch import Batch
 from hearth.sources.formats import of_objects
-from hearth.strict import Strict, loads
+from hearth.strict import loads
 
 SCHEMES = ("mqtt", "mqtts")
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -37,7 +37,7 @@ WAIT_S = 0.05  # for a packet
 KEPT = 1000  # bytes of a line that is too long to be one
 
 
-class StreamOptions(Strict):
+class StreamOptions(Notation):
     """Bound a drain: it ends after `count` messages, after `seconds`, or when none came for `idle` seconds.
 
     `folder` is the folder of data/source that keeps the readings; `client` is the name of the session at the broker.
@@ -48,8 +48,6 @@ class StreamOptions(Strict):
     seconds: float = Field(gt=0)
     count: int = Field(gt=0)
     idle: float = Field(default=2.0, gt=0)
-    decimal: Literal[".", ","] = "."
-    days: Annotated[str, AfterValidator(days_pattern)] = ""
 
 
 class Stream:
@@ -81,9 +79,7 @@ class Stream:
         for drop in drops:
             with drop.open("rb") as file:
                 fresh = (row for row in jsonl_rows(drop, file) if _new(seen, row.cells))
-                yield from of_objects(
-                    str(drop), fresh, self._contract, Notation(self._options.decimal, self._options.days)
-                )
+                yield from of_objects(str(drop), fresh, self._contract, self._options)
 
     def _drain(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -4,19 +4,19 @@ import datetime
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from hearth.cells import Notation, days_pattern
+from hearth.cells import Notation
 from hearth.contract import Contract
 from hearth.errors import Refusal
 from hearth.row import Row, finite
 from hearth.sources.address import Address, credentials, token
 from hearth.sources.batch import Batch, dig
 from hearth.sources.formats import of_objects
-from hearth.strict import Strict, loads
+from hearth.strict import loads
 
 TRIES = 5  # after the first; the waits between them double from half a second on
 AGAIN = (429, 500, 502, 503, 504)
@@ -24,7 +24,7 @@ SECONDS = (10, 60)  # to connect, and between two parts of an answer
 PAGE_BYTES = 256 << 20
 
 
-class ApiOptions(Strict):
+class ApiOptions(Notation):
     """Say where in an answer the rows are, and how the next page is asked for.
 
     `rows` is a dotted path to the list, empty where the answer itself is one. Pages: `next`, a dotted path to the next page's
@@ -43,8 +43,6 @@ class ApiOptions(Strict):
     size: dict[str, int] = Field(default={}, max_length=1)
     since: str | None = None
     until: str | None = None
-    decimal: Literal[".", ","] = "."
-    days: Annotated[str, AfterValidator(days_pattern)] = ""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -72,7 +70,6 @@ class Api:
         asked |= {self._options.page: str(self._options.first), self._options.offset: "0"}
         asked |= {name: str(rows) for name, rows in self._options.size.items()}
         more = {name: value for name, value in asked.items() if name and value}
-        notation = Notation(self._options.decimal, self._options.days)
         address: str | None = _with(self._address.text, more)
         seen: dict[str, str] = {}  # the rows of each page, by their hash, and where they stood
         asked_for: list[str] = []
@@ -92,7 +89,7 @@ class Api:
                                   "collect.options: next, link, page or offset.")  # fmt: skip
                 seen[mark], first = where, first or mark
                 given = (_row(count + place, entry) for place, entry in enumerate(found))
-                yield from of_objects(where, given, self._contract, notation)
+                yield from of_objects(where, given, self._contract, self._options)
                 count, number = count + len(found), number + 1
                 address = self._following(address, document, link, found, count, number)
             if len(asked_for) > 1 and _mark(self._page(session, asked_for[0])[1]) != first:

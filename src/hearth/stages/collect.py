@@ -8,7 +8,7 @@ from hearth.earlier import earlier
 from hearth.forgotten import parse_marks
 from hearth.params import section
 from hearth.partitions import Waiting
-from hearth.paths import CONTRACT, FORGOTTEN, PROVENANCE, RAW
+from hearth.paths import CONTRACT, FORGOTTEN, PROVENANCE, RAW, SOURCES
 from hearth.sources import opened
 from hearth.stages import run
 from hearth.storage import read_text, read_yaml, write_json
@@ -20,7 +20,7 @@ def main(contract: Path = CONTRACT, raw: Path = RAW, provenance: Path = PROVENAN
     known = parse_contract(read_yaml(contract), str(contract))
     source = opened(params.source, params.options, known)
     last = earlier()
-    same = last is not None and (last.provenance.source, last.provenance.options) == (params.source, params.options)
+    same = last is not None and last.provenance.is_of(params.source, params.options)
     collection = Collection(params, known, source, last if same else None)
     listed = parse_marks(read_text(FORGOTTEN) if FORGOTTEN.is_file() else "", known, str(FORGOTTEN))
     with Waiting(raw / ".waiting", known, listed) as waiting:
@@ -33,4 +33,4 @@ def main(contract: Path = CONTRACT, raw: Path = RAW, provenance: Path = PROVENAN
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, SOURCES)
