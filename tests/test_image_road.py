@@ -31,12 +31,11 @@ def test_its_tasks_run_as_a_numbered_user_who_is_not_root() -> None:
 
 
 def test_its_packages_are_installed_by_hash_and_pip_stays_behind() -> None:
-    [install] = [rest for word, rest in CONTAINERFILE if word == "RUN" and "pip" in rest]
+    install, own = [rest for word, rest in CONTAINERFILE if word == "RUN" and "pip" in rest]
     for option in ("--require-hashes", "--no-deps", "--only-binary :all:", "--no-cache-dir", "--no-build-isolation"):
         assert option in install
-    # Each installation is of locked packages, or of hearth's own wheel without any index.
-    assert re.findall(r"\$install (\S+)", install) == ["$locked", "$locked", "--no-compile"]
-    assert "--no-index /tmp/*.whl" in install
+    assert re.findall(r"\$install (\S+)", install) == ["$locked", "$locked"]
+    assert "--no-index --no-deps --target /opt/own /tmp/*.whl" in own
     source = set(re.findall(r"--no-binary (\S+)", install))
     assert source <= set(pins((PROJECT / "requirements.lock").read_text()))
     assert not any("pip" in rest for _, rest in FINAL)
@@ -46,7 +45,11 @@ def test_its_base_is_pinned_and_no_secret_or_address_is_in_it() -> None:
     assert "ADD" not in {word for word, _ in CONTAINERFILE}
     assert not [rest for word, rest in CONTAINERFILE if word in {"RUN", "COPY"} and "://" in rest]
     assert not re.search(r"token|secret|password|api_?key|AWS_", TEXT, flags=re.IGNORECASE)
-    assert {rest for word, rest in CONTAINERFILE if word == "FROM"} == {"${BASE} AS packages", "${BASE}"}
+    assert {rest for word, rest in CONTAINERFILE if word == "FROM"} == {
+        "${BASE} AS packages",
+        "packages AS own",
+        "${BASE}",
+    }
     bases = [
         [rest for word, rest in file if word == "ARG" and rest.startswith("BASE=")]
         for file in (CONTAINERFILE, service.CONTAINERFILE)
@@ -59,10 +62,10 @@ def test_it_says_of_which_commit_and_lock_it_is_and_starts_hearth() -> None:
     words = dict(FINAL)
     assert 'org.opencontainers.image.revision="${REVISION}"' in words["LABEL"]
     assert 'hearth.requirements-lock.sha256="${LOCK_SHA256}"' in words["LABEL"]
-    assert words["ENTRYPOINT"] == '["/opt/hearth/bin/hearth"]'
+    assert words["ENTRYPOINT"] == '["/opt/own/bin/hearth"]'
     values = dict(re.findall(r"(\w+)=(\S+)", words["ENV"]))
     assert values["HOME"] == words["WORKDIR"] == "/tmp"  # the one place that is not read-only
-    assert values["PATH"].startswith("/opt/hearth/bin:")
+    assert values["PATH"].startswith("/opt/own/bin:/opt/hearth/bin:")
     assert values["OMP_NUM_THREADS"] == "1"
 
 
