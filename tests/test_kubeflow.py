@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tiny
 import yaml
 from conftest import PROJECT, Checkout
 from servers import BUCKET, KEY, SECRET, Server, running, s3
+from test_locks import pins, unhashed
 
 from hearth.revisions import Workspace
 from hearth.road_image import RoadImage
@@ -75,7 +77,17 @@ def tasks(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-# The compiled pipeline
+# The environment
+
+
+def test_the_lock_pins_by_hash_what_the_environment_is_asked_to_have() -> None:
+    text = (KUBEFLOW / "requirements.lock").read_text()
+    wanted = re.findall(r"^([a-z0-9-]+)", (KUBEFLOW / "requirements.in").read_text(), flags=re.MULTILINE)
+    assert {"kfp", "kfp-kubernetes", "docker", "setuptools"} == set(wanted) <= set(pins(text))
+    assert unhashed(text) == []
+    assert "://" not in text
+    decisions = (PROJECT / "docs/decisions.md").read_text()
+    assert [name for name in wanted if f"| `{name}` |" not in decisions] == []
 
 
 def test_the_environment_of_the_sdk_holds_neither_dvc_nor_hearth(sdk: str) -> None:
@@ -83,6 +95,9 @@ def test_the_environment_of_the_sdk_holds_neither_dvc_nor_hearth(sdk: str) -> No
     names = set(done.stdout.split())
     assert {"kfp", "kfp-kubernetes"} <= names
     assert not {"dvc", "hearth", "bentoml"} & names
+
+
+# The compiled pipeline
 
 
 def test_the_pipeline_that_is_checked_in_is_what_the_program_makes(sdk: str, tmp_path: Path) -> None:
@@ -125,9 +140,7 @@ def test_tasks_are_tried_again_end_in_time_and_take_their_keys_from_a_secret() -
         assert secret["optional"]
 
 
-def test_tasks_run_in_the_image_that_the_lock_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from hashlib import sha256
-
+def test_tasks_run_in_the_image_that_the_lock_names() -> None:
     spec = next(yaml.safe_load_all((KUBEFLOW / "road.yaml").read_text()))
     images = {one["container"]["image"] for one in spec["deploymentSpec"]["executors"].values()}
     assert images == {RoadImage(sha256((PROJECT / "requirements.lock").read_bytes()).hexdigest()).tag}
