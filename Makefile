@@ -90,8 +90,9 @@ bench: .venv/road.done ## run the benchmarks (a quarter of an hour)
 	@python benchmarks/sources.py
 	@python benchmarks/quality.py
 
-lock: .venv/dev.done ## resolve the requirements*.lock anew from pyproject.toml
+lock: .venv/dev.done ## resolve all locks anew, from pyproject.toml and orchestration/*/requirements.in
 	@sh tools/lock.sh
+	@$(MAKE) kubeflow # the image that it names has the lock's
 
 clean: ## remove the venv and the caches; data and models stay
 	rm -rf .venv .venv-kubeflow .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -72,7 +72,7 @@ def test_it_says_of_which_commit_and_lock_it_is_and_starts_hearth() -> None:
 # What is laid out
 
 
-def test_the_lock_one_entry_of_kubeflows_and_hearth_are_laid_out_with_the_same_bytes_each_time(
+def test_the_locks_and_hearth_are_laid_out_with_the_same_bytes_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(PROJECT)
@@ -88,10 +88,18 @@ def test_the_lock_one_entry_of_kubeflows_and_hearth_are_laid_out_with_the_same_b
         assert {"hearth/tasks.py", "hearth/operations/task.py"} <= set(archive.namelist())
         assert "hearth=hearth.cli:main" in archive.read("hearth-0.1.0.dist-info/entry_points.txt").decode()
     laid, lock = contents[0]["requirements.txt"].decode(), (PROJECT / "requirements.lock").read_text()
-    kubeflow = pins((PROJECT / "orchestration/kubeflow/requirements.lock").read_text())
-    assert pins(laid) == pins(lock) | {"kfp": kubeflow["kfp"]}
+    more = pins((PROJECT / "deploy/road.lock").read_text())
+    assert pins(laid) == pins(lock) | more
     assert pins(contents[0]["builder.txt"].decode()) == {"setuptools": pins(lock)["setuptools"]}
     assert unhashed(laid) == unhashed(contents[0]["builder.txt"].decode()) == []
+
+
+def test_the_image_has_the_executor_of_the_sdk_that_compiled_the_pipeline() -> None:
+    text = (PROJECT / "deploy/road.lock").read_text()
+    assert set(pins(text)) == {"kfp", "uv"}
+    assert pins(text)["kfp"] == pins((PROJECT / "orchestration/kubeflow/requirements.lock").read_text())["kfp"]
+    assert not {"kfp", "uv"} & set(pins((PROJECT / "requirements.lock").read_text()))
+    assert "://" not in text
 
 
 def test_an_entry_without_a_hash_or_of_another_package_is_not_taken(tmp_path: Path) -> None:
@@ -108,6 +116,8 @@ def test_an_entry_without_a_hash_or_of_another_package_is_not_taken(tmp_path: Pa
 def test_a_project_that_cannot_be_packed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "requirements.lock").write_text("setuptools==1 \\\n    --hash=sha256:00\n")
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy/road.lock").write_text("uv==1 \\\n    --hash=sha256:00\n")
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     with pytest.raises(Refusal, match=r"hearth cannot be packed as a wheel; look at pyproject.toml"):
         road_image.lay_out(tmp_path)
@@ -138,7 +148,7 @@ def test_the_engine_is_asked_for_the_image_that_the_lock_names(
 def test_an_image_of_the_road_that_is_too_large_is_an_error(
     empty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    service.pretend(empty, "docker", size="2001000000")
+    service.pretend(empty, "docker", size="2101000000")
     monkeypatch.chdir(PROJECT)
     assert main(["image", "--road"]) == 1
-    assert f"{TAG} has 2001 MB, wanted at most 2000" in capsys.readouterr().err
+    assert f"{TAG} has 2101 MB, wanted at most 2100" in capsys.readouterr().err

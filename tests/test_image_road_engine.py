@@ -87,6 +87,7 @@ def test_it_runs_as_no_root_with_the_programs_of_its_own_environment(podman: str
     assert inside(podman, tag, "touch /opt/own/x /opt/hearth/x /x 2>/dev/null || echo refused") == "refused"
     found = inside(podman, tag, "command -v hearth dvc python python3").split()
     assert found == ["/opt/own/bin/hearth", *(f"/opt/hearth/bin/{name}" for name in ("dvc", "python", "python3"))]
+    assert inside(podman, tag, "uv --version").startswith("uv ")
     assert inside(podman, tag, "command -v pip pip3 gcc || echo none") == "none"
 
 

@@ -12,3 +12,5 @@ resolve pyproject.toml --extra road -c requirements-dev.lock -o requirements.loc
 resolve pyproject.toml -c requirements-dev.lock -o requirements-serve.lock
 # Schedulers have environments of their own; nothing of them runs beside the stages.
 resolve orchestration/kubeflow/requirements.in -o orchestration/kubeflow/requirements.lock
+# The image of the road has these two beside requirements.lock.
+resolve deploy/road.in --no-deps -c orchestration/kubeflow/requirements.lock -o deploy/road.lock

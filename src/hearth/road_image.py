@@ -14,8 +14,8 @@ from hearth.paths import LOCK
 from hearth.storage import read_text, write_text
 
 CONTAINERFILE = Path("deploy/Containerfile.road")
-KUBEFLOW_LOCK = Path("orchestration/kubeflow/requirements.lock")
-EPOCH = "315532800"  # zip knows no earlier day than that of 1980 in which all times of the wheel are
+MORE = Path("deploy/road.lock")
+EPOCH = "315532800"  # the first day of 1980, before which zip knows none: all times in the wheel
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RoadImage:
 
     lock_sha256: str
     containerfile: ClassVar[Path] = CONTAINERFILE
-    size_mb_max: ClassVar[int] = 2000
+    size_mb_max: ClassVar[int] = 2100
 
     @property
     def tag(self) -> str:
@@ -51,12 +51,11 @@ class RoadImage:
 def lay_out(context: Path) -> RoadImage:
     """Lay the packages' pins and hearth's wheel into the empty folder `context`; return what is to be built from it.
 
-    builder.txt has what builds the one package that comes as source. Kubeflow's executor, which its tasks start with, needs
-    the SDK without what the SDK depends on; so one entry of its lock is added where the project has it.
+    builder.txt has what builds the one package that comes as source.
     """
     wanted = read_text(LOCK)
     write_text(context / "builder.txt", entry(LOCK, "setuptools"))
-    write_text(context / "requirements.txt", wanted + (entry(KUBEFLOW_LOCK, "kfp") if KUBEFLOW_LOCK.is_file() else ""))
+    write_text(context / "requirements.txt", wanted + read_text(MORE))
     command = [sys.executable, "-m", "flit_core.wheel", "--outdir", str(context)]
     own = os.environ | {"SOURCE_DATE_EPOCH": EPOCH}
     done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
