@@ -288,7 +288,7 @@ def test_a_stage_that_fails_is_tried_again_and_fails_the_run_with_its_own_words(
     assert "the whole road" not in said
 
 
-def test_a_commit_that_is_not_there_ends_the_run_at_its_first_task(
+def test_a_commit_or_a_pipeline_that_is_not_there_ends_the_run_before_any_stage(
     project: Checkout, sdk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = compiled(sdk, tmp_path, graph(project, monkeypatch))
@@ -298,3 +298,6 @@ def test_a_commit_that_is_not_there_ends_the_run_at_its_first_task(
     assert "has no commit, branch or tag nowhere" in said
     assert "Traceback" not in said
     assert "run_hearth" not in said
+    status, said = on_kubeflow(sdk, project, tmp_path / "none.yaml")
+    assert status == 2
+    assert said.splitlines()[-1].endswith("none.yaml is no file; pipeline.py --to FILE compiles one.")

@@ -29,6 +29,8 @@ def main() -> int:
     parser.add_argument("--pipeline", type=Path, default=COMPILED, metavar="FILE", help="road.yaml beside this file")
     parser.add_argument("--docker", action="store_true", help="run each task in its image")
     options = parser.parse_args()
+    if not options.pipeline.is_file():
+        parser.error(f"{options.pipeline} is no file; pipeline.py --to FILE compiles one.")
     place = {"repository": options.repository, "commit": options.commit, "remote": options.remote}
     warnings.simplefilter("ignore")  # that display names and requests of resources mean nothing here
     with tempfile.TemporaryDirectory(prefix="hearth-kubeflow-") as folder:

@@ -5,6 +5,7 @@ The bodies of the components travel in the compiled pipeline and run in the imag
 """
 
 import argparse
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -99,6 +100,7 @@ def diagram(compiled: str) -> str:
     tasks = next(yaml.safe_load_all(compiled))["root"]["dag"]["tasks"]
     before = {name: set(task.get("dependentTasks", ())) for name, task in tasks.items()}
 
+    @functools.cache
     def all_before(name: str) -> set[str]:
         return before[name].union(*map(all_before, before[name]))
 
