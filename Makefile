@@ -107,6 +107,8 @@ clean: ## remove the venv and the caches; data and models stay
 	@echo "installing requirements.lock (a minute or two, once)"
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# Seen from its own folder: under LC_ALL=C a Python before 3.13 reads no path with an umlaut there, and does not start.
+	@echo ../../../../src >"$$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/hearth.pth"
 	@python tools/plots_page.py
 	@sh tools/merging.sh
 	@touch $@

@@ -1,4 +1,4 @@
-"""`hearth heal` takes away what DVC takes for right and is not, and nothing else."""
+"""`hearth heal` sets aside what DVC takes for right and is not, deletes nothing, and touches nothing else."""
 
 import json
 import os
@@ -21,14 +21,14 @@ def healed(*words: str) -> int:
     return main(["heal", *words])
 
 
-def test_nothing_is_taken_away_where_all_is_right(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_moved_where_all_is_right(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(project.rglob("*"))
     assert healed("--all") == 0
     assert "files that DVC takes for right were read; each is" in capsys.readouterr().out
     assert sorted(project.rglob("*")) == before
 
 
-def test_a_damaged_object_is_named_and_taken_away_and_the_others_stay(
+def test_a_damaged_object_is_named_and_set_aside_and_the_others_stay(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = tiny.cached(project, md5(GOOD))
@@ -43,12 +43,14 @@ def test_a_damaged_object_is_named_and_taken_away_and_the_others_stay(
     assert str(there) in said.err
     assert "comes back by `dvc repro --pull`" in said.out
     assert not there.exists()
+    (aside,) = (project / ".dvc/tmp").glob("damaged-*/*")
+    assert aside.read_bytes() == BAD, "it may be the only copy there is"
     assert all(path.exists() for path in others)
     assert (project / "models/used").read_bytes() == GOOD, "what is right in the folder stays"
     assert healed("--check") == 0
 
 
-def test_a_damaged_list_of_a_folder_is_taken_away_and_leads_nowhere(project: Path) -> None:
+def test_a_damaged_list_of_a_folder_is_set_aside_and_leads_nowhere(project: Path) -> None:
     (there,) = (project / ".dvc/cache").rglob("*.dir")
     outside = project / "outside"
     outside.write_bytes(b"mine\n")
@@ -102,7 +104,7 @@ def test_an_object_that_may_not_be_read_is_told_and_stays(project: Path, capsys:
     assert there.exists()
 
 
-def test_an_object_that_cannot_be_deleted_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_object_that_cannot_be_moved_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mount, umount = needs("mount"), needs("umount")
     there = tiny.cached(project, md5(GOOD))
     tiny.damage(there, BAD)
@@ -114,18 +116,21 @@ def test_an_object_that_cannot_be_deleted_is_told(project: Path, capsys: pytest.
     finally:
         subprocess.run([umount, "--lazy", there], check=True)
     said = capsys.readouterr().err
-    assert f"{there} is damaged and cannot be deleted (Device or resource busy)" in said
+    assert f"{there} is damaged and cannot be moved (Device or resource busy)" in said
 
 
-def test_nothing_is_looked_at_while_another_dvc_is_at_work(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_moved_while_another_dvc_is_at_work(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import zc.lockfile
 
     held = zc.lockfile.LockFile(str(project / ".dvc/tmp/lock"))
     try:
+        assert healed() == 0, "to read needs no lock: DVC would wait for it, and give up"
+        tiny.damage(tiny.cached(project, md5(GOOD)), BAD)
         assert healed() == 1
     finally:
         held.close()
     assert "another DVC is at work here" in capsys.readouterr().err
+    assert tiny.cached(project, md5(GOOD)).exists()
 
 
 def test_a_lock_that_dvc_cannot_read_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

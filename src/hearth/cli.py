@@ -20,7 +20,7 @@ OPERATIONS = {
     "explain": "follow one house from its row to its price, and what each column adds to it",
     "forget": "blank a prediction in the log, or keep a record out of all future versions of the data",
     "gather": "bring what a scheduler's tasks made into this work tree: dvc.lock, metrics and plots",
-    "heal": "take away damaged objects of DVC's cache, and what came of them, before anything uses them",
+    "heal": "set aside damaged objects of DVC's cache, and what came of them, before anything uses them",
     "image": "build the OCI image of the bento, with its SBOM, or of the road, for schedulers",
     "locked": "say whether dvc.lock tells of a whole run of what is here, and git and DVC keep what is theirs",
     "merge": "merge three versions of dvc.lock, stage by stage; git calls it, as `make` sets it up",

@@ -7,10 +7,11 @@ those that it remembers. Here all of it is read.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from hearth.errors import Refusal, WrongUseError
@@ -33,28 +34,53 @@ class Damaged:
         return f"{self.place} ({self.path}) has the md5 {self.found}, and DVC takes it for {self.wanted}"
 
 
-@contextmanager
-def repository() -> Iterator[Any]:
-    """Open the repository here, and keep other commands of DVC out of it meanwhile."""
-    from dvc.lock import LockError
+def repository() -> Any:
+    """Open the repository here; refuse with a next step what DVC cannot load."""
     from dvc.repo import Repo
 
     try:
         repo = Repo(".")
         list(repo.index.outs)  # reads dvc.yaml, dvc.lock and the .dvc files, and says which of them is broken
     except Exception as error:
-        raise WrongUseError(
-            f"DVC cannot start here ({first_line(error)}); `git checkout -- dvc.lock` brings back the last lock."
+        said = first_line(error)
+        step = "`git checkout -- dvc.lock` brings back the last lock" if "dvc.lock" in said else "mend it"
+        raise WrongUseError(f"DVC cannot start here ({said}); {step}.") from None
+    return repo
+
+
+def set_aside(repo: Any, found: Sequence[Damaged]) -> Path:
+    """Move what is damaged, and still is, out of DVC's way, and return the folder that has it now; other commands of DVC wait meanwhile.
+
+    Nothing is deleted: of a source it may be the only copy, all but whole.
+    """
+    from dvc.lock import LockError
+
+    try:
+        repo.lock.lock()
+    except LockError:
+        raise Refusal("another DVC is at work here; wait for its end, and type the same command again.") from None
+    folder = Path(mkdtemp(prefix="damaged-", dir=_made(Path(repo.tmp_dir))))
+    try:
+        for number, one in enumerate(found):
+            if _unlike(one.path, one.place, one.wanted):
+                shutil.move(one.place, folder / f"{number}-{one.place.name}")
+        for out in repo.index.outs:  # a link to what was moved would be one to nothing
+            links = [path for path in (Path(out.fs_path), *Path(out.fs_path).rglob("*")) if path.is_symlink()]
+            for link in links:
+                if not link.exists():
+                    link.unlink()
+    except OSError as error:
+        raise Refusal(
+            f"{error.filename} is damaged and cannot be moved ({error.strerror}); move it yourself, then `hearth heal` again."
         ) from None
-    with repo:
-        try:
-            repo.lock.lock()
-        except LockError:
-            raise Refusal("another DVC is at work here; wait for its end, and type the same command again.") from None
-        try:
-            yield repo
-        finally:
-            repo.lock.unlock()
+    finally:
+        repo.lock.unlock()
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def damaged(repo: Any, everything: bool = False) -> tuple[int, list[Damaged]]:

@@ -147,7 +147,8 @@ def _asked(tree: Tree, changed: Mapping[str, str]) -> dict[str, Any]:
     python = tree.programs / "python"
     status, said = Tree(tree.folder, tree.programs, {**tree.more, **changed}).run(str(python), "-c", _ASK)
     if status:
-        raise Refusal(f"{python} cannot say what is installed there: {' '.join(said)}")
+        raise Refusal(f"{python} cannot say what is installed there ({said[-1] if said else 'it said nothing'}); look at the "
+                      "environment of --keep FOLDER.")  # fmt: skip
     return dict(json.loads(said[-1]))
 
 

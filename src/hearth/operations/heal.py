@@ -1,14 +1,14 @@
-"""Take away what DVC would use although it is damaged: objects in its cache, and outputs that it checked out from them.
+"""Set aside what DVC would use although it is damaged: objects in its cache, and outputs that it checked out from them.
 
-Each is read and held to its MD5; what is right stays, and so does what you changed yourself. What was taken away comes back by
-the command that is said. Exit status 0: all is right now; 1 with --check: something is damaged.
+Each is read and held to its MD5; what is right stays, and so does what DVC sees that you changed. Nothing is deleted; what was set
+aside comes back by the command that is said. Exit status 0: all is right now; 1 with --check: something is damaged.
 """
 
 import argparse
 import sys
 
 from hearth.errors import Refusal
-from hearth.objects import damaged, repository
+from hearth.objects import damaged, repository, set_aside
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,25 +20,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look, take the damaged away, and say how they come back."""
-    with repository() as repo:
-        looked, found = damaged(repo, options.all)
-        lines = [f"  {one}" for one in found]
-        if found and options.check:
-            raise Refusal("\n".join(["damaged:", *lines, "`hearth heal` takes them away."]))
-        try:
-            for one in found:
-                one.place.unlink()
-        except OSError as error:
-            raise Refusal(
-                f"{error.filename} is damaged and cannot be deleted ({error.strerror}); delete it, then `hearth heal` again."
-            ) from None
-        remote = repo.config["core"].get("remote")
-        sources = [out.stage.relpath for out in repo.index.outs if out.stage.cmd is None and not out.exists]
+    """Look, set the damaged aside, and say how it comes back."""
+    repo = repository()
+    looked, found = damaged(repo, options.all)
     if not found:
         print(f"{looked} files that DVC takes for right were read; each is.")
         return 0
+    lines = [f"  {one}" for one in found]
+    if options.check:
+        raise Refusal("\n".join(["damaged:", *lines, "`hearth heal` sets them aside."]))
+    folder = set_aside(repo, found)
+    remote = repo.config["core"].get("remote")
+    sources = [out.stage.relpath for out in repo.index.outs if out.stage.cmd is None and not out.exists]
+    print("\n".join([f"damaged, and set aside in {folder}:", *lines]), file=sys.stderr)
     steps = ["dvc repro --pull"] if remote else [*(f"dvc pull {source}" for source in sources), "dvc repro"]
-    print("\n".join(["damaged, and taken away:", *lines]), file=sys.stderr)
-    print("What was taken away comes back by " + ", then ".join(f"`{step}`" for step in steps) + ".")
+    print("It comes back by " + ", then ".join(f"`{step}`" for step in steps) + "."
+          + (" A source that is on no remote comes back from whoever has it, or, as far as it is whole, from there." if sources else ""))  # fmt: skip
     return 0
