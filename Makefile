@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve report simulate verify storage hooks image test test-image check format docs bench lock clean
+.PHONY: help run serve report simulate verify storage hooks image image-road kubeflow test test-image check format docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -48,17 +48,23 @@ image: .venv/road.done ## build the OCI image of the bento; BASE=... takes anoth
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@hearth image $(if $(BASE),--base $(BASE))
 
+image-road: .venv/road.done ## build the OCI image in which schedulers run the stages; BASE=... takes another base image
+	@hearth image --road $(if $(BASE),--base $(BASE))
+
+kubeflow: .venv-kubeflow/done ## compile the pipeline for Kubeflow anew, with its diagram in docs/orchestration.md
+	@.venv-kubeflow/bin/python orchestration/kubeflow/pipeline.py
+
 # Two workers, as CI's machine has two cores; a file stays with one of them, in the order of LONGEST in tests/conftest.py.
 # One thread each, as in the stages: beside other load two threads wait for each other, and tests/test_leakage.py took 105
 # seconds of CPU instead of 29.
-test: .venv/dev.done ## run the whole test suite
+test: .venv/dev.done .venv-kubeflow/done ## run the whole test suite
 	@sh tests/system.sh
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-image: .venv/dev.done ## build, run and stop the real image with podman (some minutes)
+test-image: .venv/dev.done .venv-kubeflow/done ## build, run and stop the real image with podman (some minutes)
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@sh tests/system.sh image
-	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py
+	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py tests/test_image_road_engine.py
 
 check: .venv/dev.done ## lint, format, types, what is written twice, whether dvc.lock is whole, and people in the data that is here
 	@ruff check .
@@ -84,11 +90,12 @@ bench: .venv/road.done ## run the benchmarks (a quarter of an hour)
 	@python benchmarks/sources.py
 	@python benchmarks/quality.py
 
-lock: .venv/dev.done ## resolve the requirements*.lock anew from pyproject.toml
+lock: .venv/dev.done ## resolve all locks anew, from pyproject.toml and orchestration/*/requirements.in
 	@sh tools/lock.sh
+	@$(MAKE) kubeflow # the image that it names has the lock's
 
 clean: ## remove the venv and the caches; data and models stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-kubeflow .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -109,4 +116,14 @@ clean: ## remove the venv and the caches; data and models stay
 .venv/dev.done: requirements-dev.lock .venv/road.done
 	@echo "installing requirements-dev.lock (half a minute, once)"
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Kubeflow's SDK has an environment of its own, which holds neither DVC nor hearth. Its lock's setuptools builds the one
+# package that comes as source only.
+.venv-kubeflow/done: orchestration/kubeflow/requirements.lock
+	@echo "installing orchestration/kubeflow/requirements.lock (half a minute, once)"
+	@$(PYTHON) -m venv --clear .venv-kubeflow
+	@sed -n '/^setuptools==/,/[^\\]$$/p' $< >.venv-kubeflow/builder.txt
+	@.venv-kubeflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv-kubeflow/builder.txt
+	@.venv-kubeflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r $<
 	@touch $@

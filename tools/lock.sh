@@ -5,8 +5,12 @@ set -eu
 command -v uv >/dev/null || { echo "error: tools/lock.sh needs uv; \`pip install uv\` somewhere on PATH." >&2; exit 1; }
 resolve() {
     uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-        --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml "$@"
+        --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
 }
-resolve --extra road --extra dev -o requirements-dev.lock
-resolve --extra road -c requirements-dev.lock -o requirements.lock
-resolve -c requirements-dev.lock -o requirements-serve.lock
+resolve pyproject.toml --extra road --extra dev -o requirements-dev.lock
+resolve pyproject.toml --extra road -c requirements-dev.lock -o requirements.lock
+resolve pyproject.toml -c requirements-dev.lock -o requirements-serve.lock
+# Schedulers have environments of their own; nothing of them runs beside the stages.
+resolve orchestration/kubeflow/requirements.in -o orchestration/kubeflow/requirements.lock
+# The image of the road has these two beside requirements.lock.
+resolve deploy/road.in --no-deps -c orchestration/kubeflow/requirements.lock -o deploy/road.lock

@@ -21,7 +21,7 @@ OPERATIONS = {
     "forget": "blank a prediction in the log, or keep a record out of all future versions of the data",
     "gather": "bring what a scheduler's tasks made into this work tree: dvc.lock, metrics and plots",
     "heal": "set aside damaged objects of DVC's cache, and what came of them, before anything uses them",
-    "image": "build the OCI image of the bento, with its SBOM",
+    "image": "build the OCI image of the bento, with its SBOM, or of the road, for schedulers",
     "locked": "say whether dvc.lock tells of a whole run of what is here, and git and DVC keep what is theirs",
     "merge": "merge three versions of dvc.lock, stage by stage; git calls it, as `make` sets it up",
     "monitor": "hold what was served, and what became of it, to what the model promised",
@@ -59,7 +59,7 @@ def main(words: list[str] | None = None) -> int:
     options = own.parse_args(rest)
     try:
         if not getattr(module, "ANYWHERE", False):
-            os.chdir(_top(Path.cwd()))
+            os.chdir(top(Path.cwd()))
         status = int(module.run(options))
         sys.stdout.flush()  # so that a closed pipe shows here and not after the last handler
         return status
@@ -73,7 +73,8 @@ def main(words: list[str] | None = None) -> int:
         return 130
 
 
-def _top(folder: Path) -> Path:
+def top(folder: Path) -> Path:
+    """Return the project that a folder is in; refuse where it is in none."""
     for place in (folder, *folder.parents):
         if (place / "dvc.yaml").is_file() and (place / "params.yaml").is_file():
             return place

@@ -1,4 +1,4 @@
-"""Build the OCI image of the bento with podman, buildah or docker, whichever works here, and write its SBOM."""
+"""Build the OCI image of the bento, with its SBOM, or of the road, with podman, buildah or docker, whichever works here."""
 
 import argparse
 import io
@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
+from hearth import road_image
 from hearth.bento import NAME, extract
 from hearth.errors import Refusal
 from hearth.paths import BENTO, CONTAINERFILE, SBOM
+from hearth.road_image import RoadImage
 from hearth.sbom import sbom
 from hearth.storage import read_bytes, read_json, read_text, read_yaml, write_bytes
 
@@ -33,31 +36,54 @@ class Image:
     tag: str
     model_version: str
     bill: bytes
+    containerfile: ClassVar[Path] = CONTAINERFILE
+    size_mb_max: ClassVar[int] = SIZE_MB_MAX
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Return the arguments of its build."""
+        return {"MODEL_VERSION": self.model_version}
+
+    @property
+    def about(self) -> str:
+        """Return in words what is in it."""
+        return f"model {self.model_version}; its SBOM: {SBOM}"
+
+    @property
+    def usage(self) -> str:
+        """Return the end of the command that runs it."""
+        return (f"           --memory 1g -v hearth-log:/log -p 127.0.0.1:3000:3000 {self.tag}\n"
+                f"with monitor and store:  HEARTH_IMAGE={self.tag} docker compose -f deploy/compose.yaml up -d")  # fmt: skip
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the base image and the engine."""
+    """Take what is built, the base image and the engine."""
+    parser.add_argument("--road", action="store_true", help="build the image in which schedulers run the stages")
     parser.add_argument("--base", help="base image with Python 3.11; tools/base.sh makes one without any registry")
     parser.add_argument("--engine", choices=ENGINES, help="what builds (default: the first that works here)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Build, measure, and say how to run it; refuse an image that is too large."""
-    bento = read_bytes(BENTO)
     engine = options.engine or working_engine()
+    image: Image | RoadImage
     with TemporaryDirectory(prefix="hearth-image-") as scratch:
         context = Path(scratch)
-        image = lay_out(bento, context)
-        write_bytes(SBOM, image.bill)
+        if options.road:
+            image = road_image.lay_out(context)
+        else:
+            image = lay_out(read_bytes(BENTO), context)
+            write_bytes(SBOM, image.bill)
         build(engine, image, context, options.base)
     megabytes = size(engine, image.tag) / 1e6
-    print(f"{image.tag}: {megabytes:.0f} MB, model {image.model_version}; its SBOM: {SBOM}")
-    if megabytes > SIZE_MB_MAX:
-        raise Refusal(f"{image.tag} has {megabytes:.0f} MB, wanted at most {SIZE_MB_MAX}; take a smaller base image.")
+    print(f"{image.tag}: {megabytes:.0f} MB, {image.about}")
+    if megabytes > image.size_mb_max:
+        raise Refusal(
+            f"{image.tag} has {megabytes:.0f} MB, wanted at most {image.size_mb_max}; take a smaller base image."
+        )
     runner = "docker" if engine == "docker" else "podman"
-    print(f"run it:  {runner} run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \\\n"
-          f"           --memory 1g -v hearth-log:/log -p 127.0.0.1:3000:3000 {image.tag}\n"
-          f"with monitor and store:  HEARTH_IMAGE={image.tag} docker compose -f deploy/compose.yaml up -d")  # fmt: skip
+    print(f"run it:  {runner} run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \\")
+    print(image.usage)
     return 0
 
 
@@ -89,18 +115,18 @@ def lay_out(bento: bytes, context: Path) -> Image:
     return Image(f"{NAME}:{version}", str(manifest["model_version"]), bill)
 
 
-def build(engine: str, image: Image, context: Path, base: str | None) -> None:
+def build(engine: str, image: Image | RoadImage, context: Path, base: str | None) -> None:
     """Build the image; the engine's own words go to the terminal."""
     if subprocess.run(build_command(engine, image, context, base), check=False).returncode:
         raise Refusal(f"{engine} could not build the image, see above; without a registry, `sh tools/base.sh` makes a "
-                      "base image and `make image BASE=localhost/hearth-base:bookworm` takes it.")  # fmt: skip
+                      "base image and `make image BASE=localhost/hearth-base:bookworm` takes it (or `make image-road BASE=...`).")  # fmt: skip
 
 
-def build_command(engine: str, image: Image, context: Path, base: str | None) -> list[str]:
+def build_command(engine: str, image: Image | RoadImage, context: Path, base: str | None) -> list[str]:
     """Return the command that builds the image."""
-    told = {"MODEL_VERSION": image.model_version, "REVISION": revision()} | ({"BASE": base} if base else {})
+    told = image.told | {"REVISION": revision()} | ({"BASE": base} if base else {})
     words = [word for name, value in told.items() for word in ("--build-arg", f"{name}={value}")]
-    return [engine, "build", *FLAGS[engine], *words, "-t", image.tag, "-f", str(CONTAINERFILE), str(context)]
+    return [engine, "build", *FLAGS[engine], *words, "-t", image.tag, "-f", str(image.containerfile), str(context)]
 
 
 def revision() -> str:
