@@ -49,7 +49,7 @@ image: .venv/road.done ## build the OCI image of the bento; BASE=... takes anoth
 # Two workers, as CI's machine has two cores; a file stays with one of them, in the order of LONGEST in tests/conftest.py.
 # One thread each, as in the stages: beside other load two threads wait for each other, and tests/test_leakage.py took 105
 # seconds of CPU instead of 29.
-test: .venv/dev.done ## run the whole test suite
+test: .venv/dev.done .venv-airflow/done ## run the whole test suite
 	@sh tests/system.sh
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -85,8 +85,8 @@ bench: .venv/road.done ## run the benchmarks (a quarter of an hour)
 lock: .venv/dev.done ## resolve the requirements*.lock anew from pyproject.toml
 	@sh tools/lock.sh
 
-clean: ## remove the venv and the caches; data and models stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove the venvs and the caches; data and models stay
+	rm -rf .venv .venv-airflow .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -105,4 +105,11 @@ clean: ## remove the venv and the caches; data and models stay
 .venv/dev.done: requirements-dev.lock .venv/road.done
 	@echo "installing requirements-dev.lock (half a minute, once)"
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Airflow's own environment, which knows nothing of hearth's: neither has to agree with the versions of the other.
+.venv-airflow/done: orchestration/airflow/requirements.lock
+	@echo "installing $< (a minute, once)"
+	@$(PYTHON) -m venv --clear .venv-airflow
+	@.venv-airflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

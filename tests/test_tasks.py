@@ -100,7 +100,7 @@ def gathered(one: Made) -> dict[str, bytes]:
     return files(one.root)
 
 
-def test_what_tasks_make_is_byte_by_byte_what_a_local_run_makes(made: Made) -> None:
+def test_what_tasks_make_is_byte_by_byte_what_a_local_run_makes(made: Made, tmp_path: Path) -> None:
     assert made.task("make", "--resolve", status=2).startswith("error: name a stage, or --resolve.")
     words = [word for word in made.words("make", "--resolve") if word != "make"]
     assert made.here.run(*words).stdout == f"{made.commit}\n"
@@ -108,12 +108,14 @@ def test_what_tasks_make_is_byte_by_byte_what_a_local_run_makes(made: Made) -> N
     said = made.task("use", status=1)
     assert f"the stage make, which comes before use, has not run for {short}" in said
     assert "run its task first" in said
-    whole = ["hearth", "gather", "--check", "--remote", made.remote]
-    said = made.here.run(*whole, check=False).stderr
+    elsewhere = Checkout(tmp_path, made.here.environment)
+    whole = ["hearth", "gather", "--check", "--repository", str(made.root), "--remote", made.remote]
+    said = elsewhere.run(*whole, check=False).stderr
     assert f"error: the road of {short} is not whole on the remote:\n  stage make is not in dvc.lock" in said
     assert made.task("make").endswith(f"make of {short}: ran\n")
     assert made.task("use").endswith(f"use of {short}: ran\n")
-    assert "the whole road" in made.here.run(*whole).stdout
+    assert "the whole road" in elsewhere.run(*whole).stdout
+    assert "is in no hearth project" in elsewhere.run("hearth", "gather", check=False).stderr
     assert tiny.git(made.root, "status", "--porcelain") == "", "--check changes nothing"
     assert gathered(made) == made.local
     assert list(Path(made.here.environment["TMPDIR"]).iterdir()) == [], "a checkout is left behind"

@@ -5,8 +5,10 @@ set -eu
 command -v uv >/dev/null || { echo "error: tools/lock.sh needs uv; \`pip install uv\` somewhere on PATH." >&2; exit 1; }
 resolve() {
     uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-        --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml "$@"
+        --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
 }
-resolve --extra road --extra dev -o requirements-dev.lock
-resolve --extra road -c requirements-dev.lock -o requirements.lock
-resolve -c requirements-dev.lock -o requirements-serve.lock
+resolve pyproject.toml --extra road --extra dev -o requirements-dev.lock
+resolve pyproject.toml --extra road -c requirements-dev.lock -o requirements.lock
+resolve pyproject.toml -c requirements-dev.lock -o requirements-serve.lock
+# Airflow's environment is its own, so it agrees with none of them.
+resolve orchestration/airflow/requirements.in -o orchestration/airflow/requirements.lock

@@ -36,6 +36,7 @@ OPERATIONS = {
     "scan": "look for e-mail addresses, phone numbers, names and private columns where none should be",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",
+    "smoke": "hold the champion's bento, or the service that runs, to what was released",
     "staleness": "measure how the model ages, and set the retraining cadence from it",
     "simulate": "live through the months after the model's data, with the real service, in minutes",
     "summary": "show the metrics, the gate's verdict and the next commands",
@@ -58,7 +59,7 @@ def main(words: list[str] | None = None) -> int:
     options = own.parse_args(rest)
     try:
         if not getattr(module, "ANYWHERE", False):
-            os.chdir(_top(Path.cwd()))
+            os.chdir(top(Path.cwd()))
         status = int(module.run(options))
         sys.stdout.flush()  # so that a closed pipe shows here and not after the last handler
         return status
@@ -72,7 +73,8 @@ def main(words: list[str] | None = None) -> int:
         return 130
 
 
-def _top(folder: Path) -> Path:
+def top(folder: Path) -> Path:
+    """Return the project that a folder is in; refuse where it is in none."""
     for place in (folder, *folder.parents):
         if (place / "dvc.yaml").is_file() and (place / "params.yaml").is_file():
             return place

@@ -4,11 +4,15 @@ Refused where the remote does not have the whole road. `dvc pull` then brings th
 """
 
 import argparse
+import os
+from pathlib import Path
 
+from hearth.cli import top
 from hearth.git import git
 from hearth.revisions import Workspace
 from hearth.tasks import Place, checkout, gather
 
+ANYWHERE = True  # a scheduler's worker looks from where no project is
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take where the tasks ran, and whether to look only."""
@@ -31,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"the whole road of {commit[:7]} is on the remote: {len(found)} stages; "
               + (f"{len(changed)} files of git are others than at the commit" if changed else "git has just that"))  # fmt: skip
         return 0
+    os.chdir(top(Path.cwd()))
     commit = git("rev-parse", "HEAD")
     found = gather(commit, Workspace().stages()[0])
     print(
