@@ -251,6 +251,22 @@ def test_two_tasks_of_the_same_stage_at_once_do_no_harm(made: Made, tmp_path: Pa
     )
 
 
+def test_what_lies_in_a_folder_that_a_stage_reads_is_there(made: Made) -> None:
+    """DVC itself pulls only what is a dep by its own path, and the stage would run without it."""
+    for name, old, new in (("dvc.yaml", "deps: [data/in.txt", "deps: [data"), ("dvc.yaml", "deps: [models/model,", "deps: [models,"),
+                           ("dvc.yaml", "outs: [models/report.txt]", "outs: [report.txt]"), ("src/hearth/use.py", "models/report", "report")):  # fmt: skip
+        laboratory.change(made.root, name, old, new)
+    tiny.commit(made.root, "Folders")
+    assert ": ran" in made.task("make")
+    assert ": ran" in made.task("use")
+    source = re.search(r"md5: (\w{2})(\w+)", (made.root / "data/in.txt.dvc").read_text())
+    assert source
+    Path(made.remote, "files/md5", source[1], source[2]).unlink()
+    Path(made.remote, "runs").rename(made.root.parent / "runs")
+    made.handed("make").unlink()
+    assert "what make reads cannot be pulled, so nothing ran" in made.task("make", status=1)
+
+
 def test_what_was_pushed_but_not_handed_over_is_not_used_and_a_retry_takes_it_from_the_run_cache(made: Made) -> None:
     """As after a kill between the push and the hand-over; a hand-over that is torn is none either."""
     made.task("make")

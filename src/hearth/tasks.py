@@ -130,6 +130,7 @@ def perform(tree: Tree, commit: str, stage: str) -> str:
     entries.pop(stage, None)  # DVC would take a stage whose inputs are not here for one that did not change
     write_lock(entries)
     _own_lock()
+    _pull_inner(tree, known[stage])
     ran: list[str] = []
 
     def told(line: str) -> None:
@@ -311,6 +312,22 @@ def _missing(repository: Any, remote: str, entry: Mapping[str, Any]) -> list[Any
         return ask(repository, remote, "md5", objects, False)[1] if objects else []
     except WrongUseError as error:  # no fault of whoever asks: another try may find it up
         raise Refusal(str(error)) from None
+
+
+def _pull_inner(tree: Tree, stage: Stage) -> None:
+    """Pull what lies in a folder that a stage reads; `dvc repro --pull` pulls only what is itself a dep."""
+    inner = [
+        one.path
+        for one in Workspace().outputs()
+        if one.kept and any(one.path.startswith(f"{dep}/") for dep in stage.deps)
+    ]
+    if not inner:
+        return
+    status, said = tree.run("dvc", "pull", "--quiet", *inner)
+    if status:
+        raise Refusal(
+            f"what {stage.name} reads cannot be pulled, so nothing ran; it may be tried again:\n  " + "\n  ".join(said)
+        )
 
 
 def _own_lock() -> None:

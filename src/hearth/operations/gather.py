@@ -14,6 +14,7 @@ from hearth.tasks import Place, checkout, gather
 
 ANYWHERE = True  # a scheduler's worker looks from where no project is
 
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take where the tasks ran, and whether to look only."""
     parser.add_argument(
