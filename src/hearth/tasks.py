@@ -323,7 +323,7 @@ def _pull_inner(tree: Tree, stage: Stage) -> None:
     ]
     if not inner:
         return
-    status, said = tree.run("dvc", "pull", "--quiet", *inner)
+    status, said = tree.run("dvc", "pull", *inner)
     if status:
         raise Refusal(
             f"what {stage.name} reads cannot be pulled, so nothing ran; it may be tried again:\n  " + "\n  ".join(said)
