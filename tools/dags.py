@@ -33,7 +33,12 @@ def drawn(dag: Any) -> str:
 
 def main() -> int:
     """Write the page, or compare it."""
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="hearth-dags-"))
+    with tempfile.TemporaryDirectory(prefix="hearth-dags-") as home:
+        os.environ["AIRFLOW_HOME"] = home  # Airflow writes its settings there when it is loaded
+        return _main()
+
+
+def _main() -> int:
     sys.path.insert(0, str(PROJECT / "orchestration/airflow"))
     from hearth_loop import dag as loop
     from hearth_road import dag as road

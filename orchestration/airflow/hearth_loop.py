@@ -20,12 +20,12 @@ status=0
 hearth %s --json > "$answer" || status=$?
 [ "$status" -le 1 ] || exit "$status"
 [ -s "$answer" ] || exit 1
-%spython -c '
+python -c '
 import json, sys
 known = json.load(open(sys.argv[1]))
 print(json.dumps({name: known[name] for name in sys.argv[2:]}))
-' "$answer" %s
-"""
+' "$answer" %s || exit 1
+%s"""
 SKIP = 99  # Airflow's exit status for a task that is skipped
 CLONE = {"CLONE": "{{ params.clone }}", "PUSH": "{{ '1' if params.push else '' }}"}
 SAID = "{{ ti.xcom_pull(task_ids='%s')['%s'] or '' }}"
@@ -42,6 +42,11 @@ champion=$(hearth releases --json | python -c 'import json, sys; print((json.loa
 [ "$champion" != "$BEFORE" ] || {{ echo "the champion is $champion, as before; there is nothing to take back"; exit {SKIP}; }}
 exec hearth rollback ${{BEFORE:+--to "$BEFORE"}} --reason "by itself: the check of $champion failed" ${{PUSH:+--push}}
 """
+
+
+def asking(words: str, keys: str, skip: int | None = None) -> str:
+    """Return commands that ask hearth, and print these keys of its answer; with the exit status `skip` all that follows is skipped."""
+    return ASK % (words, keys, "" if skip is None else f'[ "$status" != {skip} ] || exit {SKIP}\n')
 
 
 @task.branch
@@ -86,15 +91,14 @@ with DAG(
     },
     tags=["hearth"],
 ) as dag:
-    monitor = Hearth(task_id="monitor", commands=ASK % ("monitor", f'[ "$status" = 1 ] || exit {SKIP}\n', "alarms advice"), given=CLONE,
+    monitor = Hearth(task_id="monitor", commands=asking("monitor", "alarms advice", skip=0), given=CLONE,
                      output_processor=json.loads, outlets=[ALARM], execution_timeout=timedelta(minutes=30))  # fmt: skip
-    retrain = Hearth(task_id="retrain", commands=ASK % ("retrain", "", "verdict reasons as_of branch champion"), given=CLONE,
+    retrain = Hearth(task_id="retrain", commands=asking("retrain", "verdict reasons as_of branch champion"), given=CLONE,
                      output_processor=json.loads, execution_timeout=timedelta(hours=4))  # fmt: skip
-    promote = Hearth(task_id="promote", commands=ASK % ('retrain --as-of "$AS_OF" --promote ${PUSH:+--push}',
-                                                        f'[ "$status" = 0 ] || exit {SKIP}\n', "verdict reasons promoted"),
+    promote = Hearth(task_id="promote", commands=asking('retrain --as-of "$AS_OF" --promote ${PUSH:+--push}', "verdict reasons promoted", skip=1),
                      given={**CLONE, "AS_OF": SAID % ("retrain", "as_of")}, output_processor=json.loads)  # fmt: skip
     check = Hearth(task_id="check", commands=CHECK, given={**CLONE, "SERVICE": "{{ params.service }}", "WITHIN_S": "{{ params.within_s }}"},
-                   execution_timeout=timedelta(minutes=30))  # fmt: skip
+                   execution_timeout=timedelta(minutes=30), retries=1)  # fmt: skip
     undo = Hearth(task_id="undo", commands=UNDO, given={**CLONE, "BEFORE": SAID % ("retrain", "champion")},
                   trigger_rule=TriggerRule.ALL_FAILED)  # fmt: skip
     # Twice would go back two releases, so this one is never retried by itself.
