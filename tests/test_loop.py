@@ -22,6 +22,7 @@ from airflows import Airflow, bare, stored
 from conftest import PROJECT, STAGES, Checkout, sample
 from living import life
 from servers import BUCKET, KEY, SECRET, Server
+from test_releasing import serving
 
 from hearth.bento import free_port
 from hearth.parquet import columns_of
@@ -169,6 +170,21 @@ def quiet(project: Checkout, origin: acting.Origin) -> None:
 def risen(project: Checkout, origin: acting.Origin) -> None:
     one = acting.lived(origin.good)
     one.but(paid=np.rint(one.paid * acting.RISE)).write(project.root / acting.LOG)
+
+
+def test_a_service_is_held_to_the_champions_model(project: Checkout, origin: acting.Origin) -> None:
+    """It goes on with the release before where the new one has no bento."""
+    with serving(project) as address:
+        said = project.run("hearth", "smoke", "--url", address).stdout
+        assert said == f"{address} serves {acting.A}: model {origin.good.manifest.model_version}\n"
+        acting.force(project)
+        done = project.run("hearth", "smoke", "--url", address, "--within", "0", check=False)
+    assert done.returncode == 1
+    wanted = f"wanted {origin.bad.manifest.model_version} of {acting.B}"
+    assert f"error: {address} serves the model {origin.good.manifest.model_version}, {wanted}, after 0 s" in done.stderr
+    tiny.git(project.root, "tag", "--delete", *tiny.git(project.root, "tag").split())
+    done = project.run("hearth", "smoke", check=False)
+    assert (done.returncode, done.stderr.startswith("error: nothing is released in prod")) == (1, True)
 
 
 # The workflow

@@ -16,7 +16,7 @@ from hearth.paths import MODEL
 from hearth.pricing import fit
 from hearth.promotion import check_bento
 from hearth.registry import fetch, releases
-from hearth.releases import Release, ReleaseParams
+from hearth.releases import ReleaseParams
 from hearth.revisions import Commit
 
 PAUSE_S = 1.0
@@ -44,29 +44,30 @@ def run(options: argparse.Namespace) -> int:
         raise Refusal(
             f"nothing is released in {known.environment}, so there is nothing to check; `hearth promote` releases HEAD."
         )
+    model = fit(Commit(champion.version, champion.commit), MODEL)
     if options.url:
-        print(f"{options.url} serves {champion.version}: model {_asked(options.url, champion, options.within)}")
+        _ask(options.url, champion.version, model.version, options.within)
+        print(f"{options.url} serves {champion.version}: model {model.version}")
         return 0
     content = fetch(champion)
     try:
-        check_bento(content, fit(Commit(champion.version, champion.commit), MODEL))
+        check_bento(content, model)
     except (OSError, http.client.HTTPException) as error:
         raise Refusal(f"the bento of {champion.version} booted, but does not answer ({error}).") from None
     print(f"{champion.version} boots and gives its golden answers: {len(content):,} bytes, as they were released")
     return 0
 
 
-def _asked(url: str, champion: Release, within_s: float) -> str:
-    """Return the version of the model that a service is ready with, once it is the champion's; refuse when the time is over."""
-    wanted = str(champion.evidence.get("model_version"))
+def _ask(url: str, version: str, wanted: str, within_s: float) -> None:
+    """Wait until a service is ready with the model of this version; refuse when the time is over."""
     end = time.monotonic() + within_s
     while True:
         try:
             with urllib.request.urlopen(f"{url.rstrip('/')}/readyz", timeout=ANSWER_WITHIN_S) as answer:  # noqa: S310 -- the user names it
                 found = str(json.load(answer)["model_version"])
             if found == wanted:
-                return found
-            said = f"serves the model {found}, wanted {wanted} of {champion.version}"
+                return
+            said = f"serves the model {found}, wanted {wanted} of {version}"
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             said = f"gives no good answer at /readyz ({error})"
         if time.monotonic() > end:
