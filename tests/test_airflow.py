@@ -108,11 +108,24 @@ def test_airflows_lock_is_its_own_and_every_line_has_hashes() -> None:
     assert len(re.findall(r"^[\w.-]+.*\\\n    --hash=sha256:", lock, flags=re.MULTILINE)) == len(pins)
 
 
-def test_the_diagrams_in_the_docs_are_those_of_the_dags(installed: Path) -> None:
-    done = subprocess.run(
-        [installed / "python", PROJECT / "tools/dags.py", "--check"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_diagrams_in_the_docs_are_those_of_the_dags(installed: Path, tmp_path: Path) -> None:
+    def drawn(root: Path, *words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [installed / "python", "-B", root / "tools/dags.py", *words], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert drawn(PROJECT, "--check") == (0, "")
+    for name in ("tools", "orchestration", "docs"):
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    road = tmp_path / "orchestration/road.json"
+    stages = json.loads(road.read_text())
+    road.write_text(json.dumps([*stages, {"name": "publish", "desc": "Tell it.", "after": ["package"]}]))
+    status, said = drawn(tmp_path, "--check")
+    assert (status, said.startswith("docs/orchestration.md is stale")) == (1, True)
+    assert drawn(tmp_path) == (0, "")
+    assert "  road.package --> road.publish\n" in (tmp_path / "docs/orchestration.md").read_text()
+    assert drawn(tmp_path, "--check") == (0, "")
 
 
 # The road
