@@ -57,7 +57,7 @@ kubeflow: .venv-kubeflow/done ## compile the pipeline for Kubeflow anew, with it
 # Two workers, as CI's machine has two cores; a file stays with one of them, in the order of LONGEST in tests/conftest.py.
 # One thread each, as in the stages: beside other load two threads wait for each other, and tests/test_leakage.py took 105
 # seconds of CPU instead of 29.
-test: .venv/dev.done .venv-kubeflow/done ## run the whole test suite
+test: .venv/dev.done .venv-airflow/done .venv-kubeflow/done ## run the whole test suite
 	@sh tests/system.sh
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -94,8 +94,8 @@ lock: .venv/dev.done ## resolve all locks anew, from pyproject.toml and orchestr
 	@sh tools/lock.sh
 	@$(MAKE) kubeflow # the image that it names has the lock's
 
-clean: ## remove the venv and the caches; data and models stay
-	rm -rf .venv .venv-kubeflow .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove the venvs and the caches; data and models stay
+	rm -rf .venv .venv-airflow .venv-kubeflow .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -126,4 +126,11 @@ clean: ## remove the venv and the caches; data and models stay
 	@sed -n '/^setuptools==/,/[^\\]$$/p' $< >.venv-kubeflow/builder.txt
 	@.venv-kubeflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv-kubeflow/builder.txt
 	@.venv-kubeflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r $<
+	@touch $@
+
+# Airflow's own environment, which knows nothing of hearth's: neither has to agree with the versions of the other.
+.venv-airflow/done: orchestration/airflow/requirements.lock
+	@echo "installing $< (a minute, once)"
+	@$(PYTHON) -m venv --clear .venv-airflow
+	@.venv-airflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -4,8 +4,11 @@ The project is that of small.py, released as v0.1.0; its branch `worse` holds a 
 works on a clone of its own, which shares DVC's cache, with a log that the champion's model wrote.
 """
 
+import fcntl
 import json
+import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Checkout, sample
+from conftest import Checkout, checkout_at, sample
 from living import Life, life
 from small import EVERY, WIDE, made, set_params, small_project
 
@@ -41,27 +44,39 @@ class Origin:
     bad: Release
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
-    """Make the project and the branch `worse`, and release the first."""
-    project = small_project(tmp_path_factory.mktemp("acting") / "project")
+    """Return the project, made once for all workers; nobody changes it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "acting"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes it; the others wait here
+        if not (folder / "made").exists():
+            if (folder / "project").exists():
+                pytest.fail("the small project could not be made; another worker's first error says why")
+            make(folder)
+            (folder / "made").touch()
+    models = [open_release(read_folder(folder / name), "the small project's") for name in ("good", "bad")]
+    return Origin(checkout_at(folder / "project"), *models)
+
+
+def make(folder: Path) -> None:
+    """Make the project and the branch `worse`, keep both models, and release the first."""
+    project = small_project(folder / "project")
     project.run("git", "checkout", "--quiet", "-B", "main")
     set_params(project, WIDE)
     made(project, "The small project")
-    good = model(project)
+    shutil.copytree(project.root / "models/model", folder / "good")
     project.run("git", "checkout", "--quiet", "-b", "worse")
     set_params(project, {"market.smoothing": 10.0, "market.trend_days": 7, "market.damping_days": 10000.0})
     project.run("dvc", "repro", "--single-item", "train", "profile")  # what a forced release is looked at by
     project.run("git", "commit", "--quiet", "--all", "--message", "A market that listens to its last week")
-    bad = model(project)
+    shutil.copytree(project.root / "models/model", folder / "bad")
     project.run("git", "checkout", "--quiet", "main")
-    project.run("dvc", "remote", "add", "--quiet", "--local", "--default", "store", str(project.root.parent / "store"))
+    project.run("dvc", "checkout", "--quiet", "--force")
+    project.run("dvc", "remote", "add", "--quiet", "--local", "--default", "store", str(folder / "store"))
     project.run("hearth", "promote", "main")
-    return Origin(project, good, bad)
-
-
-def model(project: Checkout) -> Release:
-    return open_release(read_folder(project.root / "models/model"), "the small project's")
 
 
 @pytest.fixture

@@ -14,3 +14,5 @@ resolve pyproject.toml -c requirements-dev.lock -o requirements-serve.lock
 resolve orchestration/kubeflow/requirements.in -o orchestration/kubeflow/requirements.lock
 # The image of the road has these two beside requirements.lock.
 resolve deploy/road.in --no-deps -c orchestration/kubeflow/requirements.lock -o deploy/road.lock
+# Airflow's environment is its own, so it agrees with none of them.
+resolve orchestration/airflow/requirements.in -o orchestration/airflow/requirements.lock

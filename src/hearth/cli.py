@@ -37,6 +37,7 @@ OPERATIONS = {
     "scan": "look for e-mail addresses, phone numbers, names and private columns where none should be",
     "serve": "serve the bento on this machine",
     "sign": "sign the released model for services that ask for it",
+    "smoke": "hold the champion's bento, or the service that runs, to what was released",
     "staleness": "measure how the model ages, and set the retraining cadence from it",
     "simulate": "live through the months after the model's data, with the real service, in minutes",
     "summary": "show the metrics, the gate's verdict and the next commands",

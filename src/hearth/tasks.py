@@ -6,7 +6,10 @@ tried again. A stage whose lock is true already runs nothing.
 """
 
 import contextlib
+import fcntl
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,13 +45,49 @@ class Place:
 @contextlib.contextmanager
 def checkout(place: Place) -> Iterator[tuple[Tree, str]]:
     """Yield a fresh checkout as the current folder, and its commit; it is gone afterwards."""
-    scratch = tempfile.TemporaryDirectory(prefix=PREFIX)
-    with tidy_end(), scratch as folder:
-        root = Path(folder).resolve() / "checkout"
+    with tidy_end(), _scratch() as folder:
+        root = folder / "checkout"
         commit = cloned(place, root)
         with contextlib.chdir(root):
             _remote(root, place)
             yield Tree(root, more={"DVC_SITE_CACHE_DIR": str(root.parent / "site")}), commit
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """Yield a folder that is held while this process lives; take away those of tasks that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), contextlib.closing(_Hold(left)) as hold:
+            if hold.taken():
+                shutil.rmtree(left, ignore_errors=True)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        with contextlib.closing(_Hold(folder)) as hold:
+            if not hold.taken():  # another task has just found it unheld, and takes it away
+                continue
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+
+
+class _Hold:
+    """Be a hold on a folder, which goes with the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.opened = folder, os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    def taken(self) -> bool:
+        """Return whether the folder is there, and now ours alone."""
+        try:
+            fcntl.flock(self.opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return self.folder.exists()
+
+    def close(self) -> None:
+        os.close(self.opened)
 
 
 def cloned(place: Place, root: Path) -> str:
@@ -77,7 +116,7 @@ def perform(tree: Tree, commit: str, stage: str) -> str:
     remote = _opened(here.repository)
     entries = entries_of(here)
     for name in (*upstream(order, stage), stage):
-        if taken := _taken(remote, commit, name):
+        if (taken := _taken(remote, commit, name)) and (name != stage or _there(remote, taken.files)):
             entries[name] = taken.entry
             _restore(remote, taken.files)
     known = {one.name: one for one in stages}
@@ -91,6 +130,7 @@ def perform(tree: Tree, commit: str, stage: str) -> str:
     entries.pop(stage, None)  # DVC would take a stage whose inputs are not here for one that did not change
     write_lock(entries)
     _own_lock()
+    _pull_inner(tree, known[stage])
     ran: list[str] = []
 
     def told(line: str) -> None:
@@ -144,6 +184,8 @@ def write_lock(entries: Mapping[str, Any]) -> None:
 
     if entries:
         write_bytes(DVC_LOCK, dumps_yaml({"schema": "2.0", "stages": dict(entries)}).encode())
+    else:
+        DVC_LOCK.unlink(missing_ok=True)
 
 
 def stale(stage: Stage, entries: Mapping[str, Any], imported: Mapping[str, str]) -> list[str]:
@@ -226,12 +268,22 @@ def _give(remote: _Remote, handover: Handover) -> None:
         raise _unreachable(remote.name, error) from None
 
 
+def _there(remote: _Remote, files: Mapping[str, str]) -> bool:
+    try:
+        return set(remote.odb.oids_exist(list(files.values()))) >= set(files.values())
+    except Exception as error:
+        raise _unreachable(remote.name, error) from None
+
+
 def _restore(remote: _Remote, files: Mapping[str, str]) -> None:
     """Put files that git keeps where a stage left them, each held to its hash."""
     for path, name in files.items():
         try:
             with remote.fs.open(remote.odb.oid_to_path(name), "rb") as file:
                 content: bytes = file.read()
+        except FileNotFoundError:
+            raise Refusal(f"{path} is handed over, but its object {name} is gone from the remote {remote.name}; run the task of the "
+                          "stage that makes it anew.") from None  # fmt: skip
         except Exception as error:
             raise _unreachable(remote.name, error) from None
         if md5(content) != name:
@@ -256,7 +308,26 @@ def _missing(repository: Any, remote: str, entry: Mapping[str, Any]) -> list[Any
     """Return which of a stage's outputs that DVC keeps others could not get."""
     kept = {one.path for one in Workspace().outputs() if one.kept and one.made}
     objects = {str(out["md5"]): {out["path"]: "this run"} for out in entry.get("outs") or () if out["path"] in kept}
-    return ask(repository, remote, "md5", objects, False)[1] if objects else []
+    try:
+        return ask(repository, remote, "md5", objects, False)[1] if objects else []
+    except WrongUseError as error:  # no fault of whoever asks: another try may find it up
+        raise Refusal(str(error)) from None
+
+
+def _pull_inner(tree: Tree, stage: Stage) -> None:
+    """Pull what lies in a folder that a stage reads; `dvc repro --pull` pulls only what is itself a dep."""
+    inner = [
+        one.path
+        for one in Workspace().outputs()
+        if one.kept and any(one.path.startswith(f"{dep}/") for dep in stage.deps)
+    ]
+    if not inner:
+        return
+    status, said = tree.run("dvc", "pull", *inner)
+    if status:
+        raise Refusal(
+            f"what {stage.name} reads cannot be pulled, so nothing ran; it may be tried again:\n  " + "\n  ".join(said)
+        )
 
 
 def _own_lock() -> None:
