@@ -99,7 +99,9 @@ def test_the_image_has_the_executor_of_the_sdk_that_compiled_the_pipeline() -> N
     assert set(pins(text)) == {"kfp"}
     assert pins(text)["kfp"] == pins((PROJECT / "orchestration/kubeflow/requirements.lock").read_text())["kfp"]
     assert "kfp" not in pins((PROJECT / "requirements.lock").read_text())
-    assert "uv" in pins((PROJECT / "requirements.lock").read_text()), "BentoML's build would fetch one that is not pinned"
+    assert "uv" in pins((PROJECT / "requirements.lock").read_text()), (
+        "BentoML's build would fetch one that is not pinned"
+    )
     assert "://" not in text
 
 
