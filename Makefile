@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve report simulate verify storage hooks image image-road kubeflow test test-image check format docs bench lock clean
+.PHONY: help run serve report simulate verify storage hooks image image-road kubeflow test test-image test-schedulers check format docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -65,6 +65,10 @@ test-image: .venv/dev.done .venv-kubeflow/done ## build, run and stop the real i
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@sh tests/system.sh image
 	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py tests/test_image_road_engine.py
+
+test-schedulers: .venv/dev.done .venv-airflow/done ## run the road and the loop of small projects on Airflow, and the workflow (some minutes)
+	@sh tests/system.sh
+	@HEARTH_TEST_SCHEDULERS=1 OMP_NUM_THREADS=1 python -m pytest tests/test_loop.py
 
 check: .venv/dev.done ## lint, format, types, what is written twice, whether dvc.lock is whole, and people in the data that is here
 	@ruff check .
