@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hearth.errors import Refusal
-from hearth.locks import folder_md5
+from hearth.locks import name_of, within
 from hearth.paths import LOCK
 from hearth.signing import check as check_signature
 from hearth.signing import sign
@@ -95,9 +95,7 @@ def statement(
     """
     resolved: list[dict[str, Any]] = [{"name": COMMIT, "digest": {"gitCommit": found.commit}}]
     for path, known in sorted(materials.items()):
-        resolved.append(
-            {"name": path, "digest": {"sha256": _sha256(known)} if isinstance(known, bytes) else dict(known)}
-        )
+        resolved.append({"name": path, "digest": _digest(known)})
     environment = found.environment.model_dump(mode="json")
     packages = environment.pop("packages")
     resolved += [{"uri": f"pkg:pypi/{name.lower()}@{version}"} for name, version in sorted(packages.items())]
@@ -183,7 +181,7 @@ def faults(
     found += _packages(definition, materials)
     found += [f"{one.name} has no sha256, or no md5" for one in stated.subject if set(one.digest) != {"md5", "sha256"}]
     for path, content in materials.items():
-        wanted = {"sha256": _sha256(content)} if isinstance(content, bytes) else dict(content)
+        wanted = _digest(content)
         if known.get(path) != wanted:
             found.append(f"{path} was {_told(known.get(path))}, that commit has {_told(wanted)}")
     subjects = {one.name: one.digest for one in stated.subject}
@@ -191,9 +189,10 @@ def faults(
     for entry in (lock.get("stages") or {}).values():
         for out in entry.get("outs") or ():
             path = out["path"]
-            files = {name: digest for name, digest in subjects.items() if name == path or name.startswith(f"{path}/")}
+            files = {name: digest for name, digest in subjects.items() if within(name, path)}
             claimed |= files.keys()
-            if (there := _of_output(path, files)) != out.get("md5"):
+            hashes = {name.removeprefix(path).lstrip("/"): str(digest.get("md5")) for name, digest in files.items()}
+            if (there := name_of(hashes)) != out.get("md5"):
                 found.append(f"{path} has the md5 {there}, dvc.lock of that commit has {out.get('md5')}")
     found += [f"{path} is no output of that commit" for path in sorted(subjects.keys() - claimed)]
     found += [f"{path} here has the sha256 {there}, stated is {subjects[path].get('sha256')}" for path, there in contents.items()
@@ -208,11 +207,6 @@ def _packages(definition: Definition, materials: Mapping[str, bytes | Mapping[st
         return []
     stated = [one.uri.removeprefix("pkg:pypi/").partition("@")[::2] for one in definition.resolved if one.uri]
     return of_another_version(lock.decode(), dict(stated))
-
-
-def _of_output(path: str, files: Mapping[str, Mapping[str, str]]) -> str | None:
-    hashes = {name.removeprefix(path).lstrip("/"): str(digest.get("md5")) for name, digest in files.items()}
-    return hashes.get("", folder_md5(hashes)) if hashes else None
 
 
 def _framed(payload: bytes) -> bytes:
@@ -248,8 +242,9 @@ def _document(content: bytes, where: str) -> Any:
         ) from None
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digest(known: bytes | Mapping[str, str]) -> dict[str, str]:
+    """Return the digests of a material: of its content, or those that are known already."""
+    return {"sha256": hashlib.sha256(known).hexdigest()} if isinstance(known, bytes) else dict(known)
 
 
 def _told(digest: Mapping[str, str] | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import BaseModel, Field
 
-from hearth.locks import Stage
+from hearth.locks import Stage, within
 
 # No file of the project's: DVC's own, an environment that lies within, and what collect looks up of its last run, on which
 # its outputs do not depend (tests/test_collect.py).
@@ -51,7 +51,7 @@ def undeclared(stages: Sequence[Stage], deeds: Mapping[str, Deeds]) -> list[str]
         for kind, said, done in _compared(stage, did):
             real = done - did.writes if kind == "reads" else done
             found += [f"stage {stage.name} {kind} {name}, which dvc.yaml does not say" for name in sorted(real)
-                      if not any(_covers(one, name) for one in said)]  # fmt: skip
+                      if not any(within(name, one) for one in said)]  # fmt: skip
     return found
 
 
@@ -62,7 +62,7 @@ def undone(stages: Sequence[Stage], deeds: Mapping[str, Deeds]) -> list[str]:
         for stage in stages
         for kind, said, done in _compared(stage, deeds.get(stage.name, Deeds()))
         for name in sorted(said)
-        if not any(_covers(name, real) for real in done)
+        if not any(within(real, name) for real in done)
     ]
 
 
@@ -71,7 +71,3 @@ def _compared(stage: Stage, deeds: Deeds) -> Iterator[tuple[str, set[str], set[s
     yield "reads", set(stage.deps), deeds.reads
     yield "writes", set(stage.outs), deeds.writes
     yield "params", set(stage.params), deeds.params
-
-
-def _covers(declared: str, path: str) -> bool:
-    return path == declared or path.startswith(f"{declared}/")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hearth.git import git, run
-from hearth.locks import faults, folder_md5, md5
+from hearth.locks import faults, folder_md5, md5, within
 from hearth.origins import HERE, doubted, entries, versions
 from hearth.paths import DVC_LOCK, LOG, PARAMS, SIGNATURE
 from hearth.pushed import ask
@@ -261,4 +261,4 @@ def _listed(*words: str) -> list[str]:
 
 
 def _within(name: str, paths: Iterable[str]) -> bool:
-    return any(f"{name}/".startswith(f"{path}/") for path in paths)
+    return any(within(name, path) for path in paths)

@@ -37,6 +37,21 @@ def folder_md5(files: Mapping[str, bytes | str]) -> str:
     return md5(json.dumps(listed, sort_keys=True).encode()) + ".dir"
 
 
+def name_of(hashes: Mapping[str, str]) -> str | None:
+    """Return DVC's name of what has these hashes: of a file, under the empty name, or of the files of a folder; None of nothing."""
+    return hashes.get("", folder_md5(hashes)) if hashes else None
+
+
+def within(path: str, folder: str) -> bool:
+    """Return whether a path is this one, or lies below it."""
+    return f"{path}/".startswith(f"{folder}/")
+
+
+def touch(one: str, other: str) -> bool:
+    """Return whether one of two paths is the other, or lies below it."""
+    return within(one, other) or within(other, one)
+
+
 def faults(stages: Sequence[Stage], lock: Mapping[str, Any], params: Mapping[str, Any], in_git: Hash) -> list[str]:
     """Return in words where the lock is not that of these stages; nothing if it is whole.
 
@@ -65,7 +80,7 @@ def _of_stage(
         found += [f"{path} is among its {kind} in dvc.yaml, not in dvc.lock" for path in wanted if path not in locked]
         found += [f"{path} is among its {kind} in dvc.lock, not in dvc.yaml" for path in locked if path not in wanted]
         for path, known in locked.items():
-            if kind == "deps" and path not in made and any(_touch(path, out) for out in made):
+            if kind == "deps" and path not in made and any(touch(path, out) for out in made):
                 continue  # a part of an output, or a folder around some: its hash stands nowhere but here
             # An output that git keeps too has to be what git has; one that DVC keeps is read, and hashed, by who asks.
             there = made.get(path) or in_git(path) if kind == "deps" else in_git(path) or known
@@ -91,7 +106,3 @@ def _param(params: Any, name: str) -> Any:
     for key in name.split("."):
         params = params.get(key) if isinstance(params, Mapping) else None
     return params
-
-
-def _touch(one: str, other: str) -> bool:
-    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hearth.errors import Refusal
+from hearth.locks import touch
 
 SCHEMA = "2.0"  # of DVC 3
 NAMES = ("md5", "etag", "checksum")  # what DVC calls the name of a content, by the kind of place
@@ -92,7 +93,7 @@ def _makers(path: str, stages: Entries) -> Iterator[tuple[str, Mapping[str, Any]
     """Yield each stage and output at, above or below a path."""
     for name, entry in stages.items():
         for out in entry.get("outs") or ():
-            if f"{path}/".startswith(f"{out['path']}/") or f"{out['path']}/".startswith(f"{path}/"):
+            if touch(path, str(out["path"])):
                 yield name, out
 
 

@@ -99,7 +99,7 @@ def look(commits: Sequence[str], read: bool = False) -> Looked:
     except Exception as error:
         raise WrongUseError(f"DVC cannot start here ({first_line(error)}); mend .dvc/config.") from None
     default = repo.config["core"].get("remote")
-    carried = _carried_by_git(repo)
+    carried = carried_by_git(repo.config["remote"], Path(repo.root_dir))
     wanted: dict[tuple[str, str], Places] = {}  # by remote and kind of hash
     missing: list[Missing] = []
     files = 0
@@ -155,10 +155,10 @@ def _distinct(commits: Sequence[str], carried: Mapping[str, str]) -> Iterator[Co
         seen.add(key)
 
 
-def _carried_by_git(repo: Any) -> dict[str, str]:
+def carried_by_git(remotes: Mapping[str, Mapping[str, Any]], top: Path) -> dict[str, str]:
     """Return the folders, from the top, of the remotes that lie within the repository."""
-    top, found = Path(repo.root_dir).resolve(), {}
-    for remote, known in repo.config["remote"].items():
+    top, found = top.resolve(), {}
+    for remote, known in remotes.items():
         folder = Path(str(known["url"]))  # DVC makes an address in the config absolute where it is a path
         if folder.is_absolute() and folder.resolve().is_relative_to(top):
             found[remote] = str(folder.resolve().relative_to(top))

@@ -19,7 +19,9 @@ from hearth.auditing import Deeds, deeds_of
 from hearth.dvc_local import configure, settings
 from hearth.errors import Refusal, WrongUseError
 from hearth.git import git
+from hearth.locks import touch
 from hearth.progress import Step
+from hearth.pushed import carried_by_git
 from hearth.revisions import Commit
 from hearth.roads import run_road
 from hearth.storage import read_folder
@@ -171,12 +173,10 @@ def _source(tree: Tree, commit: Commit) -> list[str]:
     """Pull what stages depend on and `.dvc` files name; from this folder's cache if no remote has it, which is worth a notice."""
     cache, remotes, default = settings()
     # A remote that travels in git is the clone's own.
-    verified = {name: {"verify": "true"} for name in remotes}
-    away = verified | {
-        name: {**one, "verify": "true"} for name, one in remotes.items() if not _lies_within(str(one["url"]))
-    }
+    carried = carried_by_git(remotes, Path.cwd())
+    away = {name: {**({} if name in carried else one), "verify": "true"} for name, one in remotes.items()}
     deps = {dep for stage in commit.stages()[0] for dep in stage.deps}
-    wanted = {pointer for out, pointer in commit.pointers().items() if any(_touch(out, dep) for dep in deps)}
+    wanted = {pointer for out, pointer in commit.pointers().items() if any(touch(out, dep) for dep in deps)}
     notices = []
     own = {"dir": str(tree.folder / ".dvc/cache")}  # also where the project's settings name a shared one
     configure(tree.folder, own, away | {HERE: {"url": cache["dir"], "verify": "true"}}, default)
@@ -190,14 +190,6 @@ def _source(tree: Tree, commit: Commit) -> list[str]:
                            f"`dvc push {pointer}`")  # fmt: skip
     configure(tree.folder, own, away, default)
     return notices
-
-
-def _lies_within(address: str) -> bool:
-    return Path(address).is_absolute() and Path(address).resolve().is_relative_to(Path.cwd().resolve())
-
-
-def _touch(one: str, other: str) -> bool:
-    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def interpreter() -> str:

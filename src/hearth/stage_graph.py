@@ -7,7 +7,7 @@ DVC nor hearth to draw up their own; nothing about the road is written twice.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hearth.locks import Stage
+from hearth.locks import Stage, touch
 
 
 def after(stages: Sequence[Stage]) -> dict[str, list[str]]:
@@ -39,6 +39,4 @@ def document(stages: Sequence[Stage]) -> list[dict[str, Any]]:
 
 
 def _feeds(one: Stage, other: Stage) -> bool:
-    return any(
-        f"{dep}/".startswith(f"{out}/") or f"{out}/".startswith(f"{dep}/") for out in one.outs for dep in other.deps
-    )
+    return any(touch(dep, out) for out in one.outs for dep in other.deps)

@@ -109,7 +109,7 @@ def cloned(place: Place, root: Path) -> str:
 def perform(tree: Tree, commit: str, stage: str) -> str:
     """Run a stage in a checkout, unless its lock is true, and hand it over; return in words what was done."""
     here = Workspace()
-    stages, imported = here.stages()
+    stages, _ = here.stages()
     order = after(stages)
     if stage not in order:
         raise WrongUseError(f"{stage} is no stage of dvc.yaml at {commit[:7]}; known are {', '.join(order)}.")
@@ -121,11 +121,11 @@ def perform(tree: Tree, commit: str, stage: str) -> str:
             _restore(remote, taken.files)
     known = {one.name: one for one in stages}
     for name in upstream(order, stage):
-        if said := stale(known[name], entries, imported):
+        if said := stale(here, known[name], entries):
             raise Refusal(
                 f"the stage {name}, which comes before {stage}, has not run for {commit[:7]} ({said[0]}); run its task first."
             )
-    if not stale(known[stage], entries, imported) and not _missing(here.repository, remote.name, entries[stage]):
+    if not stale(here, known[stage], entries) and not _missing(here, remote.name, entries[stage]):
         return "as before: its entry in dvc.lock is true, and the remote has what it made"
     entries.pop(stage, None)  # DVC would take a stage whose inputs are not here for one that did not change
     write_lock(entries)
@@ -156,13 +156,13 @@ def gather(commit: str, stages: Sequence[Stage]) -> dict[str, Any]:
     """Return the entries of all stages at a commit, and put the files that git keeps into the folder; refuse where one is not true."""
     here = Workspace()
     remote = _opened(here.repository)
-    entries, imported = entries_of(here), here.stages()[1]
+    entries = entries_of(here)
     for name in after(stages):
         if taken := _taken(remote, commit, name):
             entries[name] = taken.entry
             _restore(remote, taken.files)
-    found = [fault for one in stages for fault in stale(one, entries, imported)]
-    found += [str(one) for name in entries for one in _missing(here.repository, remote.name, entries[name])]
+    found = [fault for one in stages for fault in stale(here, one, entries)]
+    found += [str(one) for name in entries for one in _missing(here, remote.name, entries[name])]
     if found:
         raise Refusal(
             f"the road of {commit[:7]} is not whole on the remote:\n  "
@@ -188,9 +188,9 @@ def write_lock(entries: Mapping[str, Any]) -> None:
         DVC_LOCK.unlink(missing_ok=True)
 
 
-def stale(stage: Stage, entries: Mapping[str, Any], imported: Mapping[str, str]) -> list[str]:
+def stale(here: Workspace, stage: Stage, entries: Mapping[str, Any]) -> list[str]:
     """Return in words why a stage has to run: its entry is not that of its code, its params and what others made."""
-    here = Workspace()
+    imported = here.stages()[1]
     made = {
         out["path"]: out.get("md5")
         for name, entry in entries.items()
@@ -304,12 +304,12 @@ def _uncached(entry: Mapping[str, Any]) -> dict[str, str]:
     return files
 
 
-def _missing(repository: Any, remote: str, entry: Mapping[str, Any]) -> list[Any]:
+def _missing(here: Workspace, remote: str, entry: Mapping[str, Any]) -> list[Any]:
     """Return which of a stage's outputs that DVC keeps others could not get."""
-    kept = {one.path for one in Workspace().outputs() if one.kept and one.made}
+    kept = {one.path for one in here.outputs() if one.kept and one.made}
     objects = {str(out["md5"]): {out["path"]: "this run"} for out in entry.get("outs") or () if out["path"] in kept}
     try:
-        return ask(repository, remote, "md5", objects, False)[1] if objects else []
+        return ask(here.repository, remote, "md5", objects, False)[1] if objects else []
     except WrongUseError as error:  # no fault of whoever asks: another try may find it up
         raise Refusal(str(error)) from None
 

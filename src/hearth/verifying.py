@@ -10,7 +10,7 @@ from hearth.auditing import undeclared
 from hearth.completeness import lock_faults
 from hearth.differing import Content, first_difference
 from hearth.git import git
-from hearth.locks import Stage, folder_md5
+from hearth.locks import Stage, folder_md5, md5, name_of, within
 from hearth.objects import damaged
 from hearth.paths import DVC_LOCK, LOCK
 from hearth.progress import progress
@@ -31,10 +31,8 @@ def verify(commit: Commit, python: str | None, changed: Mapping[str, str], keep:
     """
     stages, _ = commit.stages()
     locked = commit.values(DVC_LOCK).get("stages") or {}
-    faults, here = (
-        lock_faults(commit) + _unkept(commit, [stage for stage in stages if stage.name in locked]),
-        _afterwards(commit),
-    )
+    faults = lock_faults(commit) + _unkept(commit, [stage for stage in stages if stage.name in locked])
+    here = _afterwards(commit)
     steps = len(stages) + MORE_STEPS + (python is not None)
     with progress(steps, unit="step") as step, cloned(commit, keep) as folder:
         step(f"cloned {str(commit.commit)[:7]}", 1)
@@ -45,18 +43,25 @@ def verify(commit: Commit, python: str | None, changed: Mapping[str, str], keep:
         faults += _of_environment(commit, made)
         faults += [made.broke] if made.broke else _of_entries(folder, locked, told) + _strays(folder, outs)
         faults += undeclared(stages, made.deeds)
-    notices, unseen = list(made.notices), [stage for stage in stages if stage.name not in made.deeds and not made.broke]
-    faults += [
-        f"stage {stage.name} was not run: DVC says that it is frozen" for stage in unseen if stage.name not in made.ran
-    ]
-    faults += [f"stage {stage.name} could not be watched: its command keeps Python from it" for stage in unseen
-               if stage.name in made.ran and stage.cmd.startswith("python")]  # fmt: skip
-    if shells := [stage.name for stage in unseen if not stage.cmd.startswith("python")]:
-        notices.append(f"what {', '.join(shells)} opened could not be watched, for no Python runs there")
-    faults += here
+    unseen, notices = ([], []) if made.broke else _unseen(stages, made)
+    faults += [*unseen, *here]
     environment = Environment(**made.environment, conditions=dict(changed))
-    return Verified(commit=str(commit.commit), outs=outs, files=files, deeds=dict(made.deeds), faults=faults, notices=notices,
+    return Verified(commit=str(commit.commit), outs=outs, files=files, deeds=dict(made.deeds), faults=faults, notices=[*made.notices, *notices],
                     environment=environment)  # fmt: skip
+
+
+def _unseen(stages: Sequence[Stage], made: Rebuilt) -> tuple[list[str], list[str]]:
+    """Return in words the stages of which nothing was seen: as faults, and those that run no Python as a notice."""
+    faults, shells = [], []
+    for stage in (stage for stage in stages if stage.name not in made.deeds):
+        python = stage.cmd.startswith("python")
+        if stage.name not in made.ran:
+            faults.append(f"stage {stage.name} was not run: DVC says that it is frozen")
+        elif python:
+            faults.append(f"stage {stage.name} could not be watched: its command keeps Python from it")
+        if not python:
+            shells.append(stage.name)
+    return faults, [f"what {', '.join(shells)} opened could not be watched, for no Python runs there"] if shells else []
 
 
 def _outputs(commit: Commit, folder: Path, locked: Mapping[str, Any]) -> tuple[list[Out], dict[str, Digests]]:
@@ -68,13 +73,10 @@ def _outputs(commit: Commit, folder: Path, locked: Mapping[str, Any]) -> tuple[l
             path, wanted = said["path"], str(said.get("md5"))
             rebuilt = _digests(folder / path)
             files |= {f"{path}/{name}" if name else path: one for name, one in rebuilt.items()}
-            found = _name_of({name: one.md5 for name, one in rebuilt.items()}, (folder / path).is_dir())
+            hashes = {name: one.md5 for name, one in rebuilt.items()}
+            found = name_of(hashes) or (folder_md5({}) if (folder / path).is_dir() else None)
             kept = commit.git_files(path) or None
-            own = (
-                None
-                if kept is None
-                else _name_of({name: _digest(content).md5 for name, content in kept.items()}, False)
-            )
+            own = None if kept is None else name_of({name: md5(content) for name, content in kept.items()})
             out = Out(stage=stage, path=path, locked=wanted, rebuilt=found, kept=own, difference=None)
             if not out.same:
                 difference = _difference(commit, folder / path, out, kept)
@@ -90,22 +92,13 @@ def _digests(path: Path) -> dict[str, Digests]:
     return {one.relative_to(path).as_posix(): _digest(one) for one in sorted(path.rglob("*")) if one.is_file()}
 
 
-def _digest(content: Path | bytes) -> Digests:
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    if isinstance(content, bytes):
-        md5.update(content)
-        sha256.update(content)
-    else:
-        with content.open("rb") as file:
-            while part := file.read(READ_BYTES):
-                md5.update(part)
-                sha256.update(part)
-    return Digests(md5=md5.hexdigest(), sha256=sha256.hexdigest())
-
-
-def _name_of(hashes: Mapping[str, str], folder: bool) -> str | None:
-    """Return DVC's name of a file's or a folder's content; a folder may be empty."""
-    return hashes.get("", folder_md5(hashes)) if hashes or folder else None
+def _digest(path: Path) -> Digests:
+    known = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(READ_BYTES):
+            for one in known:
+                one.update(part)
+    return Digests(md5=known[0].hexdigest(), sha256=known[1].hexdigest())
 
 
 def _difference(commit: Commit, rebuilt: Path, out: Out, kept: dict[str, bytes] | None) -> str:
@@ -194,7 +187,7 @@ def _strays(folder: Path, outs: Sequence[Out]) -> list[str]:
     )
     paths = sorted({path for path in (*changed.split("\0"), *new.split("\0")) if path})
     return [f"the road changed or left {path}, which no stage declares" for path in paths
-            if not any(path == one or path.startswith(f"{one}/") for one in declared)]  # fmt: skip
+            if not any(within(path, one) for one in declared)]  # fmt: skip
 
 
 def _named(stage: str, faults: Sequence[str]) -> bool:
