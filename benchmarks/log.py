@@ -20,6 +20,7 @@ import numpy as np
 import yaml
 
 from hearth.answering import Answers, ServiceParams
+from hearth.native import native
 from hearth.parquet import columns_of, read_frame
 from hearth.paths import MODEL, TEST
 from hearth.prediction_log import PredictionLog
@@ -38,14 +39,14 @@ def main() -> None:
     files = read_folder(MODEL)
     section = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["service"]
     params = ServiceParams(**section)
-    release = open_release(files, str(MODEL))
+    release = open_release(files, str(MODEL), native())
     table = columns_of(read_frame(TEST).head(HOUSES))
     bodies = [json.dumps(house).encode() for house in requests_of(table, release.contract)]
     with TemporaryDirectory(prefix="hearth-bench-", dir=".") as scratch:
         bare, logged, shadowed = (Answers(release, params) for _ in range(3))
         logged.listener = log = PredictionLog(Path(scratch, "log"), params.log)
         shadowed.listener = shadowing = PredictionLog(Path(scratch, "shadow"), params.log)
-        shadowing.shadow = Shadow(open_release(files, str(MODEL)), release.contract)
+        shadowing.shadow = Shadow(open_release(files, str(MODEL), native()), release.contract)
         work = {"without a log": bare, "with the log": logged, "with the log and a shadow": shadowed}
         for (
             answers

@@ -19,6 +19,7 @@ import yaml
 
 from hearth.answering import Answers, ServiceParams
 from hearth.features import compute
+from hearth.native import native
 from hearth.parquet import columns_of, read_frame
 from hearth.paths import MODEL, TEST
 from hearth.release import open_release
@@ -31,7 +32,7 @@ HOUSES, TURNS, CALLS = 400, 60, 40
 def main() -> None:
     """Print a table of medians."""
     os.chdir(Path(__file__).resolve().parent.parent)
-    release = open_release(read_folder(MODEL), str(MODEL))
+    release = open_release(read_folder(MODEL), str(MODEL), native())
     section = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["service"]
     answers = Answers(release, ServiceParams(**section))
     table = columns_of(read_frame(TEST).head(HOUSES))

@@ -101,7 +101,7 @@ def hearth_prices(older: Columns, newer: Columns, contract: Contract) -> np.ndar
     ready = prepare(older, contract, made)
     price, _ = ensembles(ready, made)
     inputs = model_inputs(newer, contract, made.features, ready.known)
-    return np.exp(price.predict(inputs) + ready.index.level(newer[contract.time.name]))
+    return np.exp(price.predict(inputs) + ready.offset(newer[contract.time.name], inputs))
 
 
 def timed(predict: Callable[[], np.ndarray], actual: np.ndarray) -> dict[str, float]:

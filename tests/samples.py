@@ -199,6 +199,7 @@ def facts(**other: Any) -> Facts:
         "recipe": recipe(),
         "params": whole_recipe().model_dump(mode="json", exclude={"features"}),
         "index": fitted().index,
+        "hedonic": fitted().hedonic,
         "interval": fitted().interval,
         "ranges": {name: Range(minimum=known[name].min(), maximum=known[name].max()) for name in numeric},
         "libraries": {"numpy": "1"},

@@ -19,6 +19,14 @@ INPUTS = np.column_stack([RANDOM.normal(3 + LEVELS[GROUPS], 1), RANDOM.integers(
 EXACT = HedonicParams(inputs=("size", "view"), group="zipcode", penalty=0.0, logged_from=10.0)
 
 
+def explained(
+    inputs: np.ndarray, groups: np.ndarray, target: np.ndarray, params: HedonicParams = EXACT
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the residuals on inputs that are called a, b, ..., however many they are."""
+    names = tuple("abcdefgh"[: inputs.shape[1]])
+    return residuals(inputs, groups, target, params.model_copy(update={"inputs": names}))
+
+
 def within(values: np.ndarray, groups: np.ndarray = GROUPS) -> np.ndarray:
     return values - (np.bincount(groups, values) / np.bincount(groups))[groups]
 
@@ -29,21 +37,21 @@ def spread(values: np.ndarray) -> float:
 
 def test_a_linear_law_is_recovered_and_only_the_groups_levels_are_left() -> None:
     """Groups with large houses are dear ones here, so a regression that is not within groups would mix the two up."""
-    left, without = residuals(INPUTS, GROUPS, 0.7 * INPUTS[:, 0] - 0.3 * INPUTS[:, 1] + LEVELS[GROUPS], EXACT)
+    left, without = explained(INPUTS, GROUPS, 0.7 * INPUTS[:, 0] - 0.3 * INPUTS[:, 1] + LEVELS[GROUPS], EXACT)
     np.testing.assert_allclose(left - left.mean(), LEVELS[GROUPS] - LEVELS[GROUPS].mean(), atol=2e-5)
     np.testing.assert_allclose(without, 0, atol=2e-5)
 
 
 def test_a_regression_over_all_groups_would_explain_their_levels_away() -> None:
     """The negative proof of the test above: with one group for all, part of the levels goes to the sizes."""
-    left, _ = residuals(INPUTS, np.zeros(ROWS), 0.7 * INPUTS[:, 0] + LEVELS[GROUPS], EXACT)
+    left, _ = explained(INPUTS, np.zeros(ROWS), 0.7 * INPUTS[:, 0] + LEVELS[GROUPS], EXACT)
     assert np.abs(left - left.mean() - (LEVELS[GROUPS] - LEVELS[GROUPS].mean())).max() > 0.1
 
 
 def test_squares_are_explained_too() -> None:
-    _, without = residuals(INPUTS, GROUPS, 0.2 * INPUTS[:, 0] ** 2, EXACT)
+    _, without = explained(INPUTS, GROUPS, 0.2 * INPUTS[:, 0] ** 2, EXACT)
     np.testing.assert_allclose(without, 0, atol=2e-5)
-    _, cubes = residuals(INPUTS, GROUPS, 0.2 * INPUTS[:, 0] ** 3, EXACT)
+    _, cubes = explained(INPUTS, GROUPS, 0.2 * INPUTS[:, 0] ** 3, EXACT)
     assert spread(cubes) > 1
 
 
@@ -51,7 +59,7 @@ def test_what_was_planted_beside_the_law_is_the_residual() -> None:
     """One sale a full 2.0 dearer than its house: it stays so, but for what one row of 400 bends the law."""
     planted = np.zeros(ROWS)
     planted[17] = 2.0
-    left, without = residuals(INPUTS, GROUPS, 0.7 * INPUTS[:, 0] + LEVELS[GROUPS] + planted, EXACT)
+    left, without = explained(INPUTS, GROUPS, 0.7 * INPUTS[:, 0] + LEVELS[GROUPS] + planted, EXACT)
     others = np.arange(ROWS) != 17
     assert left[17] - LEVELS[GROUPS[17]] - np.median(left - LEVELS[GROUPS]) == pytest.approx(2.0, abs=0.1)
     assert np.abs(without[others]).max() < 0.1
@@ -59,7 +67,7 @@ def test_what_was_planted_beside_the_law_is_the_residual() -> None:
 
 
 def test_the_second_residual_is_the_first_without_the_groups_means() -> None:
-    left, without = residuals(INPUTS, GROUPS, RANDOM.normal(13, 1, ROWS), EXACT)
+    left, without = explained(INPUTS, GROUPS, RANDOM.normal(13, 1, ROWS), EXACT)
     np.testing.assert_allclose(without, within(left), atol=1e-6)
     np.testing.assert_allclose(np.bincount(GROUPS, without), 0, atol=1e-4)
     assert np.abs(np.bincount(GROUPS, left)).min() > 1
@@ -68,8 +76,8 @@ def test_the_second_residual_is_the_first_without_the_groups_means() -> None:
 @pytest.mark.parametrize("kind", [str, float, object])
 def test_groups_may_have_names_of_any_kind(kind: type) -> None:
     target = RANDOM.normal(13, 1, ROWS)
-    found = residuals(INPUTS, GROUPS.astype(str).astype(kind), target, EXACT)
-    expected = residuals(INPUTS, GROUPS, target, EXACT)
+    found = explained(INPUTS, GROUPS.astype(str).astype(kind), target, EXACT)
+    expected = explained(INPUTS, GROUPS, target, EXACT)
     assert [part.tolist() for part in found] == [part.tolist() for part in expected]
 
 
@@ -79,13 +87,13 @@ def test_a_constant_input_says_nothing(filler: float) -> None:
     more = np.column_stack([INPUTS, np.full(ROWS, filler)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = residuals(more, GROUPS, target, EXACT)
-    assert [part.tolist() for part in found] == [part.tolist() for part in residuals(INPUTS, GROUPS, target, EXACT)]
+        found = explained(more, GROUPS, target, EXACT)
+    assert [part.tolist() for part in found] == [part.tolist() for part in explained(INPUTS, GROUPS, target, EXACT)]
 
 
 def test_where_no_input_says_anything_the_target_itself_is_left() -> None:
     target = np.array([1.0, 2.0, 3.0, 5.0])
-    left, without = residuals(np.ones((4, 2)), np.array([1, 1, 2, 2]), target, EXACT)
+    left, without = explained(np.ones((4, 2)), np.array([1, 1, 2, 2]), target, EXACT)
     assert left.tolist() == [1.0, 2.0, 3.0, 5.0]
     assert without.tolist() == [-0.5, 0.5, -1.0, 1.0]
 
@@ -93,9 +101,9 @@ def test_where_no_input_says_anything_the_target_itself_is_left() -> None:
 def test_an_empty_cell_counts_as_the_middle_of_its_column() -> None:
     inputs, target = INPUTS.copy(), 0.7 * INPUTS[:, 0] + RANDOM.normal(13, 0.1, ROWS)
     inputs[5, 0] = np.nan
-    found = residuals(inputs, GROUPS, target, EXACT)
+    found = explained(inputs, GROUPS, target, EXACT)
     inputs[5, 0] = np.median(np.delete(INPUTS[:, 0], 5))
-    expected = residuals(inputs, GROUPS, target, EXACT)
+    expected = explained(inputs, GROUPS, target, EXACT)
     assert [part.tolist() for part in found] == [part.tolist() for part in expected]
     assert np.isfinite(found).all()
 
@@ -108,7 +116,7 @@ def test_an_empty_cell_counts_as_the_middle_of_its_column() -> None:
 def test_a_wide_positive_input_is_logged(smallest: float, logged_from: float, logged: bool) -> None:
     """A law of the logarithm is recovered if the input is logged, and only then."""
     areas = np.concatenate([[smallest, 100.0], RANDOM.uniform(2, 99, ROWS - 2)])
-    _, without = residuals(
+    _, without = explained(
         areas[:, None], GROUPS, np.log(np.maximum(areas, 1)), EXACT.model_copy(update={"logged_from": logged_from})
     )
     assert (spread(without) < 1e-4) == logged
@@ -117,19 +125,19 @@ def test_a_wide_positive_input_is_logged(smallest: float, logged_from: float, lo
 def test_an_input_of_two_values_has_no_square() -> None:
     """It would be the same column twice, and without a penalty an equation without an answer."""
     target = 0.5 * INPUTS[:, 1] + LEVELS[GROUPS]
-    left, _ = residuals(INPUTS[:, 1:], GROUPS, target, EXACT)
+    left, _ = explained(INPUTS[:, 1:], GROUPS, target, EXACT)
     np.testing.assert_allclose(left - left.mean(), LEVELS[GROUPS] - LEVELS[GROUPS].mean(), atol=1e-5)
 
 
 def test_the_same_input_twice_is_still_an_equation_with_an_answer() -> None:
-    left, _ = residuals(INPUTS[:, [0, 0]], GROUPS, 0.7 * INPUTS[:, 0] + LEVELS[GROUPS], EXACT)
+    left, _ = explained(INPUTS[:, [0, 0]], GROUPS, 0.7 * INPUTS[:, 0] + LEVELS[GROUPS], EXACT)
     np.testing.assert_allclose(left - left.mean(), LEVELS[GROUPS] - LEVELS[GROUPS].mean(), atol=1e-4)
 
 
 def test_a_penalty_leaves_more_unexplained() -> None:
     target = 0.7 * INPUTS[:, 0]
     spreads = [
-        spread(residuals(INPUTS, GROUPS, target, EXACT.model_copy(update={"penalty": penalty}))[1])
+        spread(explained(INPUTS, GROUPS, target, EXACT.model_copy(update={"penalty": penalty}))[1])
         for penalty in (0.0, 10.0, 1e3, 1e9)
     ]
     assert spreads == sorted(spreads)
@@ -140,11 +148,11 @@ def test_a_penalty_leaves_more_unexplained() -> None:
 def test_a_group_of_one_house_is_left_with_nothing_of_its_own() -> None:
     groups = GROUPS.copy()
     groups[3] = 99
-    assert residuals(INPUTS, groups, RANDOM.normal(13, 1, ROWS), EXACT)[1][3] == 0
+    assert explained(INPUTS, groups, RANDOM.normal(13, 1, ROWS), EXACT)[1][3] == 0
 
 
 def test_residuals_are_rounded() -> None:
-    for part in residuals(INPUTS, GROUPS, RANDOM.normal(13, 1, ROWS), EXACT):
+    for part in explained(INPUTS, GROUPS, RANDOM.normal(13, 1, ROWS), EXACT):
         assert (part == np.round(part, DECIMALS)).all()
         assert (part != np.round(part, DECIMALS - 1)).any()
 
@@ -152,15 +160,15 @@ def test_residuals_are_rounded() -> None:
 def test_a_solvers_last_bits_do_not_matter() -> None:
     """Rows in another order are summed in another order; what is left of each row is the same."""
     order, target = RANDOM.permutation(ROWS), RANDOM.normal(13, 1, ROWS)
-    turned = residuals(INPUTS[order], GROUPS[order], target[order], EXACT)
-    for one, other in zip(residuals(INPUTS, GROUPS, target, EXACT), turned, strict=True):
+    turned = explained(INPUTS[order], GROUPS[order], target[order], EXACT)
+    for one, other in zip(explained(INPUTS, GROUPS, target, EXACT), turned, strict=True):
         np.testing.assert_allclose(one[order], other, rtol=0, atol=1.5e-6)
 
 
 def test_inputs_and_target_are_left_as_they_are() -> None:
     target = RANDOM.normal(13, 1, ROWS)
     before = INPUTS.tobytes(), GROUPS.tobytes(), target.tobytes()
-    residuals(INPUTS, GROUPS, target, EXACT)
+    explained(INPUTS, GROUPS, target, EXACT)
     assert (INPUTS.tobytes(), GROUPS.tobytes(), target.tobytes()) == before
 
 

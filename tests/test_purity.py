@@ -11,7 +11,7 @@ PACKAGE = PROJECT / "src" / "hearth"
 # The doors: what touches files, clocks, processes or the network.
 DOORS = {"acting", "attesting", "bento", "bento_entry", "cli", "clock", "collecting", "comparing", "completeness", "delivery",
          "drilling", "dvc_local", "earlier", "editing", "front", "git", "history", "impatience", "journal", "keeper", "lines",
-         "log_files", "logbook", "objects", "origins", "params", "parquet", "partitions", "prediction_log", "pricing", "progress", "promotion",
+         "log_files", "logbook", "native", "objects", "origins", "params", "parquet", "partitions", "prediction_log", "pricing", "progress", "promotion",
          "pushed", "rebuilding", "records", "registry", "releasing", "retraining", "revisions", "road_image", "roads", "scanning", "service",
          "simulating", "storage", "tasks", "verifying", "versions", "watch", "watching", "worktrees", "world"}  # fmt: skip
 LIBRARIES = {

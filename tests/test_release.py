@@ -32,9 +32,10 @@ import hearth.release
 from hearth.errors import Refusal
 from hearth.features import input_names, model_inputs
 from hearth.intervals import Interval
-from hearth.model import fit
+from hearth.model import Fitted, fit
 from hearth.neighbours import Neighbours
 from hearth.release import CONTRACT, DIGITS, FORMAT, GRAPH, KNOWN, MANIFEST, Release, open_release, pack, verify
+from hearth.rules import Columns
 
 Files = dict[str, bytes]
 FOLDER = "models/model"
@@ -98,7 +99,7 @@ def test_the_files_are_the_graph_the_contract_the_known_sales_and_a_manifest_of_
     assert (files[GRAPH], files[CONTRACT]) == (graph(), CONTRACT_BYTES)
     assert np.load(io.BytesIO(files[KNOWN]), allow_pickle=False).tobytes() == fitted().known.known.tobytes()
     document = json.loads(files[MANIFEST])
-    assert document["format"] == FORMAT == "hearth-model-2"
+    assert document["format"] == FORMAT == "hearth-model-3"
     listed = document["files"]
     assert set(listed) == set(files) - {MANIFEST}
     for name in (GRAPH, CONTRACT, KNOWN):
@@ -217,7 +218,7 @@ def test_an_edited_manifest_is_refused_by_its_version(
         pytest.param(b"9" * 5000, "4300 digits", id="a number of 5000 digits"),
         pytest.param(b"[]", "an object", id="a list"),
         pytest.param(b"null", "an object", id="null"),
-        pytest.param(b'{"format": "hearth-model-2"}', "Field required", id="almost nothing"),
+        pytest.param(b'{"format": "hearth-model-3"}', "Field required", id="almost nothing"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(no_parser: None, content: bytes, said: str) -> None:
@@ -230,7 +231,7 @@ def test_a_manifest_that_is_none_is_refused(no_parser: None, content: bytes, sai
     "edit",
     [
         pytest.param(lambda d: d.update(format="hearth-model-1"), id="the format before"),
-        pytest.param(lambda d: d.update(format="hearth-model-3"), id="another format"),
+        pytest.param(lambda d: d.update(format="hearth-model-2"), id="another format"),
         pytest.param(lambda d: d.update(extra=1), id="an unknown key"),
         pytest.param(lambda d: d["facts"].update(rows="400"), id="a text for a number"),
         pytest.param(lambda d: d["facts"]["interval"].update(factor=0), id="intervals without width"),
@@ -278,6 +279,12 @@ def on(day: str, rows: int = 3) -> dict[str, np.ndarray]:
     return dict(columns(rows, seed=4)) | {"date": np.full(rows, np.datetime64(day))}
 
 
+def offset(made: Fitted, known: Columns, inputs: np.ndarray) -> np.ndarray:
+    """Return the log price before the trees, by the parts that were fitted."""
+    read = [list(input_names(contract(), recipe())).index(name) for name in made.hedonic.names]
+    return made.index.level(known["date"]) + made.hedonic.value(inputs[:, read])
+
+
 HORIZON = str(facts().horizon)
 
 
@@ -285,7 +292,7 @@ def test_log_prices_are_those_of_the_fitted_model() -> None:
     """The libraries' own predictions and the index; neither the graph nor the trees that were made of them."""
     known = columns(400)
     inputs = model_inputs(known, contract(), recipe(), fitted().known)
-    expected = fitted().index.level(known["date"]) + fitted().price.predict(inputs)
+    expected = offset(fitted(), known, inputs) + fitted().price.predict(inputs)
     np.testing.assert_allclose(release().log_price(known), expected, rtol=0, atol=1e-12)
     assert np.abs(fitted().index.level(known["date"])).max() > 1e-4
 
@@ -302,14 +309,18 @@ def test_a_release_without_neighbours_is_packed_and_opened_without_known_sales()
     alone = recipe(neighbours=None)
     made = fit(columns(400), contract(), whole_recipe(features=alone))
     stated = facts(
-        recipe=alone, features=tuple(input_names(contract(), alone)), index=made.index, interval=made.interval
+        recipe=alone,
+        features=tuple(input_names(contract(), alone)),
+        index=made.index,
+        hedonic=made.hedonic,
+        interval=made.interval,
     )
     files = pack(made.graph(), CONTRACT_BYTES, stated, made.known)
     assert set(files) == {GRAPH, CONTRACT, MANIFEST}
     opened = open_release(files, FOLDER)
     assert opened.known is None
     inputs = model_inputs(columns(50), contract(), alone, None)
-    expected = made.index.level(columns(50)["date"]) + made.price.predict(inputs)
+    expected = offset(made, columns(50), inputs) + made.price.predict(inputs)
     np.testing.assert_allclose(opened.log_price(columns(50)), expected, rtol=0, atol=1e-12)
 
 

@@ -23,7 +23,7 @@ from hearth.release import MANIFEST
 from hearth.signing import check, new_key, sign
 
 PRIVATE, PUBLIC = new_key()
-CONTENT = b'{"format": "hearth-model-2"}'
+CONTENT = b'{"format": "hearth-model-3"}'
 SIGNATURE = sign(CONTENT, PRIVATE, "key")
 
 

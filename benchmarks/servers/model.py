@@ -5,11 +5,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from hearth.native import native
 from hearth.release import open_release
 from hearth.request import columns_of
 from hearth.storage import read_folder
 
-RELEASE = open_release(read_folder(Path(os.environ["HEARTH_TOP"], "models/model")), "models/model")
+RELEASE = open_release(read_folder(Path(os.environ["HEARTH_TOP"], "models/model")), "models/model", native())
 
 
 def price(house: dict[str, Any]) -> dict[str, Any]:

@@ -219,16 +219,17 @@ class Answers:
         if not all(map(math.isfinite, [*lows, *highs])):
             raise RuntimeError("the model answered with a price that is no number")
         version = self.release.manifest.model_version
+        drawn = secrets.token_hex(16 * len(houses))  # in one draw: the system is asked once
         answers = [
             {
-                "prediction_id": secrets.token_hex(16),
+                "prediction_id": drawn[32 * place : 32 * place + 32],
                 "price": price,
                 "low": low,
                 "high": high,
                 "model_version": version,
                 "warnings": said,
             }
-            for price, low, high, said in zip(prices, lows, highs, warnings, strict=True)
+            for place, (price, low, high, said) in enumerate(zip(prices, lows, highs, warnings, strict=True))
         ]
         return answers, priced.inputs
 

@@ -34,8 +34,8 @@ STARTED_WITHIN_S = 60
 PORTS = range(20_000, 32_000)  # below those that systems give by themselves
 
 # The modules that the service loads; a test compares them with what it really loads.
-MODULES = ("__init__", "answering", "clock", "contract", "counters", "errors", "explanation", "features", "front", "impatience",
-           "intervals", "journal", "levels", "log_files", "log_lines", "market", "masks", "neighbours", "openapi", "prediction_log", "release",
+MODULES = ("__init__", "answering", "clock", "contract", "counters", "errors", "explanation", "features", "front", "hedonic", "impatience",
+           "intervals", "journal", "levels", "log_files", "log_lines", "market", "masks", "native", "neighbours", "openapi", "prediction_log", "release",
            "request", "rules", "service", "shadow", "signing", "static", "storage", "strict", "trees")  # fmt: skip
 
 # Of BentoML's own container; it would take that of whoever builds, and the bento's bytes with it.

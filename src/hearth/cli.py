@@ -25,6 +25,7 @@ OPERATIONS = {
     "locked": "say whether dvc.lock tells of a whole run of what is here, and git and DVC keep what is theirs",
     "merge": "merge three versions of dvc.lock, stage by stage; git calls it, as `make` sets it up",
     "monitor": "hold what was served, and what became of it, to what the model promised",
+    "native": "compile the fast way to a price for this environment",
     "predict": "price each row of a CSV, parquet or JSON lines file",
     "promote": "make a commit's bento the release, once it proved to be no worse than the champion",
     "pushed": "say which files that commits name are on no DVC remote; for the hook of `git push`, and for CI",

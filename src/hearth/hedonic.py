@@ -1,9 +1,12 @@
 """Explain the log price by what a house is, with a plain regression, so that place and time are left over.
 
-What is left over, the residual, is what the price index (market.py) and the neighbours (neighbours.py) are made from.
+What is left over, the residual, is what the price index (market.py) and the neighbours (neighbours.py) are made from; and
+the trees learn only what the regression does not say: they need many splits for a straight line, and end where the
+training rows do.
 Source: Rosen (1974), Hedonic prices and implicit markets, Journal of Political Economy 82(1).
 """
 
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from hearth.strict import Listed, Strict
 
 Floats = NDArray[np.float64]
 
-DECIMALS = 6  # of coefficients and residuals: a solver's last bits differ between CPUs
+DECIMALS = 6  # of coefficients, values and residuals: a solver's last bits differ between CPUs
+CONSTANTS = 9  # decimals of what inputs are standardised by: so do those of logarithms
 
 
 class HedonicParams(Strict):
@@ -32,39 +36,95 @@ class HedonicParams(Strict):
         return self
 
 
-def residuals(inputs: Floats, groups: NDArray[Any], target: Floats, params: HedonicParams) -> tuple[Floats, Floats]:
-    """Return what `inputs` (n, n_inputs) leave unexplained of the target (n,): with the group's level in it, and without.
+class Term(Strict):
+    """Say what one input adds to the log price: slope × z + bend × z², z being the standardised input."""
+
+    input: str
+    logged: bool
+    least: float  # of the training rows; what lies beyond counts as this, since no sale says how a square goes on
+    most: float
+    empty: float  # what an empty cell counts as
+    centre: float
+    scale: float = Field(gt=0)
+    slope: float
+    bend: float
+
+
+class Hedonic(Strict):
+    """Hold a fitted regression."""
+
+    terms: Annotated[tuple[Term, ...], Listed]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the inputs that it reads, in its order."""
+        return tuple(term.input for term in self.terms)
+
+    @cached_property
+    def _columns(self) -> tuple[NDArray[np.bool_], Floats]:
+        """Return which terms are logged (n_terms, 1), and the numbers of all terms (7, n_terms, 1)."""
+        keys = ("least", "most", "empty", "centre", "scale", "slope", "bend")
+        numbers = [[[getattr(term, key)] for term in self.terms] for key in keys]
+        return np.array([[term.logged] for term in self.terms]), np.array(numbers)
+
+    def value(self, inputs: NDArray[np.floating[Any]]) -> Floats:
+        """Return what inputs (n_rows, n_terms), in the order of `names`, are worth in log price (n_rows,), but for a constant."""
+        if not self.terms:
+            return np.zeros(len(inputs))
+        logged, (least, most, empty, centre, scale, slope, bend) = self._columns
+        z = inputs.T.astype(np.float64)
+        if np.isnan(z).any():
+            z = np.where(np.isnan(z), empty, z)
+        np.minimum(np.maximum(z, least, out=z), most, out=z)
+        np.log(z, out=z, where=logged)
+        z -= centre
+        z /= scale
+        z *= bend * z + slope
+        # One term after the other, for a row alone as for many: numpy's sum would take another order for one.
+        return np.asarray(np.add.accumulate(z, axis=0)[-1].round(DECIMALS), dtype=np.float64)
+
+
+def fit_hedonic(inputs: Floats, groups: NDArray[Any], target: Floats, params: HedonicParams) -> Hedonic:
+    """Return the regression of the target (n,) on `inputs` (n, n_inputs), params.inputs being their names.
 
     Coefficients are those of a ridge regression within groups, on standardised inputs and their squares: a group's own
     level explains nothing away. A positive input whose largest value is `logged_from` times its smallest is logged.
     """
-    terms = _terms(inputs, params.logged_from)
-    place = np.unique(groups, return_inverse=True)[1]
-    rows = np.bincount(place)
-
-    def within(values: Floats) -> Floats:
-        return np.asarray(values - (np.bincount(place, values) / rows)[place], dtype=np.float64)
-
-    centred = np.empty_like(terms)
-    for number, term in enumerate(terms.T):
-        centred[:, number] = within(term)
-    matrix = centred.T @ centred + (params.penalty + 1e-9) * np.eye(terms.shape[1])
-    slopes = np.round(np.linalg.solve(matrix, centred.T @ within(target)), DECIMALS)
-    left = target.astype(np.float64)
-    for term, slope in zip(terms.T, slopes, strict=True):  # not a product of matrices, whose last bits differ
-        left -= term * slope
-    return np.round(left, DECIMALS), np.round(within(left), DECIMALS)
-
-
-def _terms(inputs: Floats, logged_from: float) -> Floats:
-    found = []
-    for values in inputs.astype(np.float64).T:
+    terms, columns = [], []
+    for name, values in zip(params.inputs, inputs.astype(np.float64).T, strict=True):
         filled = values[np.isfinite(values)]
         if not len(filled) or filled.max() == filled.min():
             continue  # says nothing of any house
-        values = np.where(np.isfinite(values), values, np.median(filled))
-        if filled.min() > 0 and filled.max() >= logged_from * filled.min():
-            values = np.log(values)
-        values = (values - values.mean()) / values.std()
-        found += [values, values**2] if len(np.unique(filled)) > 2 else [values]
-    return np.column_stack(found) if found else np.empty((len(inputs), 0))
+        least, most, empty = float(filled.min()), float(filled.max()), float(np.median(filled))
+        logged = least > 0 and most >= params.logged_from * least
+        z = np.where(np.isfinite(values), values, empty)
+        z = np.log(z) if logged else z
+        centre, scale = round(float(z.mean()), CONSTANTS), round(float(z.std()), CONSTANTS) or 1.0
+        z = (z - centre) / scale
+        bent = len(np.unique(filled)) > 2  # the square of two values is the same column twice
+        terms.append(Term(input=name, logged=logged, least=least, most=most, empty=empty, centre=centre, scale=scale,
+                          slope=0.0, bend=float(bent)))  # fmt: skip
+        columns += [z, z**2] if bent else [z]
+    if not terms:
+        return Hedonic(terms=())
+    centred = np.column_stack([_within(column, groups) for column in columns])
+    matrix = centred.T @ centred + (params.penalty + 1e-9) * np.eye(len(columns))
+    slopes = iter(np.round(np.linalg.solve(matrix, centred.T @ _within(target, groups)), DECIMALS).tolist())
+    fitted = [
+        t.model_copy(update={"slope": next(slopes) + 0.0, "bend": next(slopes) + 0.0 if t.bend else 0.0}) for t in terms
+    ]
+    return Hedonic(terms=tuple(fitted))
+
+
+def residuals(inputs: Floats, groups: NDArray[Any], target: Floats, params: HedonicParams) -> tuple[Floats, Floats]:
+    """Return what the regression leaves unexplained of the target (n,): with the group's level in it, and without."""
+    found = fit_hedonic(inputs, groups, target, params)
+    own = inputs[:, [params.inputs.index(name) for name in found.names]]
+    left = np.round(target - found.value(own), DECIMALS)
+    return left, np.round(_within(left, groups), DECIMALS)
+
+
+def _within(values: Floats, groups: NDArray[Any]) -> Floats:
+    """Return how far values (n,) lie from the mean of their group."""
+    place = np.unique(groups, return_inverse=True)[1]
+    return np.asarray(values - (np.bincount(place, values) / np.bincount(place))[place], dtype=np.float64)

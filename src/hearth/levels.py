@@ -43,7 +43,7 @@ class Levels:
         self.feature, self.threshold, self.leaf, self.ends = feature, threshold, leaf, ends
         self._asked = np.ascontiguousarray(feature, dtype=np.intp).ravel()  # which numpy need not convert in each call
         self._threshold = np.ascontiguousarray(threshold).ravel()
-        self._bits = (1 << np.arange(depth)[::-1]).astype(np.uint16 if depth > 8 else np.uint8)[:, None]
+        self.bits = (1 << np.arange(depth)[::-1]).astype(np.uint16 if depth > 8 else np.uint8)[:, None]
         self._first = np.arange(trees) * 2**depth
         self._leaves = np.ascontiguousarray(leaf).ravel()
         self._parts = [slice(start, end) for start, end in pairwise([0, *ends.tolist()])]
@@ -60,14 +60,14 @@ class Levels:
     def _one(self, row: Inputs) -> NDArray[np.integer]:
         """Return the number of each tree's leaf (1, n_trees)."""
         answers = (row.take(self._asked) > self._threshold).reshape(self.feature.shape)
-        number: NDArray[np.integer] = np.bitwise_or.reduce(answers * self._bits, axis=0, keepdims=True)
+        number: NDArray[np.integer] = np.bitwise_or.reduce(answers * self.bits, axis=0, keepdims=True)
         return number
 
     def _many(self, inputs: Inputs) -> NDArray[np.integer]:
         """Return the number of each tree's leaf (n_rows, n_trees)."""
         columns = np.ascontiguousarray(inputs.T)
-        number = np.zeros((self.feature.shape[1], len(inputs)), dtype=self._bits.dtype)
-        for feature, threshold, bit in zip(self.feature, self.threshold, self._bits, strict=True):
+        number = np.zeros((self.feature.shape[1], len(inputs)), dtype=self.bits.dtype)
+        for feature, threshold, bit in zip(self.feature, self.threshold, self.bits, strict=True):
             np.bitwise_or(number, (columns[feature] > threshold[:, None]) * bit, out=number)
         return np.ascontiguousarray(number.T)
 

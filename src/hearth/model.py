@@ -10,7 +10,7 @@ from hearth.contract import Contract
 from hearth.estimators import Grown, Params, grow
 from hearth.features import FeatureParams, beside, compute, feature_names, input_names, model_inputs
 from hearth.graph import tree_graph
-from hearth.hedonic import HedonicParams, residuals
+from hearth.hedonic import Hedonic, HedonicParams, fit_hedonic, residuals
 from hearth.intervals import Interval, conformal_quantile, normalised
 from hearth.market import MarketParams, PriceIndex, fit_index
 from hearth.neighbours import NeighbourParams, Neighbours, table
@@ -65,13 +65,19 @@ class Recipe(Strict):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hold what the trees learn from: inputs, target net of the index, and what a row was priced at without itself."""
+    """Hold what the trees learn from: inputs, target net of the offset, and what a row was priced at without itself."""
 
     index: PriceIndex
+    hedonic: Hedonic
+    explaining: list[int]  # which of the inputs the regression reads
     known: Neighbours | None
     inputs: Inputs
     target: Floats
     out_of_fold: Floats
+
+    def offset(self, days: NDArray[np.datetime64], inputs: Inputs) -> Floats:
+        """Return the log price before the trees (n_rows,): the market's level, and what the regression says of the house."""
+        return self.index.level(days) + self.hedonic.value(inputs[:, self.explaining])
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,9 @@ class Fitted:
     """Hold a fitted model: all that a release is made from."""
 
     index: PriceIndex
+    hedonic: Hedonic
     known: Neighbours | None
-    price: "Blend"  # of the log price, net of the index
+    price: "Blend"  # of the log price, net of index and regression
     spread: Grown  # of the size of the error that is to be expected, in log price
     interval: Interval
     n_inputs: int
@@ -122,14 +129,14 @@ def fit(columns: Columns, contract: Contract, recipe: Recipe) -> Fitted:
         ready, later = prepare(_rows(columns, before), contract, recipe), _rows(columns, judge)
         price, spread = ensembles(ready, recipe)
         inputs = model_inputs(later, contract, recipe.features, ready.known)
-        expected = ready.index.level(later[contract.time.name]) + price.predict(inputs)
+        expected = ready.offset(later[contract.time.name], inputs) + price.predict(inputs)
         residual = log_price(later[contract.target.name]) - expected
         scores.append(normalised(residual, spread.predict(inputs), doubt.spread_min))
     factor = round(conformal_quantile(np.concatenate(scores), doubt.level), LOG_DECIMALS)
     ready = prepare(columns, contract, recipe)
     price, spread = ensembles(ready, recipe)
     interval = Interval(level=doubt.level, factor=factor, margin=doubt.margin, spread_min=doubt.spread_min)
-    return Fitted(ready.index, ready.known, price, spread, interval, ready.inputs.shape[1])
+    return Fitted(ready.index, ready.hedonic, ready.known, price, spread, interval, ready.inputs.shape[1])
 
 
 def prepare(columns: Columns, contract: Contract, recipe: Recipe) -> Prepared:
@@ -140,17 +147,27 @@ def prepare(columns: Columns, contract: Contract, recipe: Recipe) -> Prepared:
     groups = columns[recipe.hedonic.group]
     price = log_price(columns[contract.target.name])
     index = fit_index(days, residuals(explaining, groups, price, recipe.hedonic)[1], recipe.market)
-    target = price - index.level(days)
+    relative = price - index.level(days)
+    hedonic = fit_hedonic(explaining, groups, relative, recipe.hedonic)
     known, inputs = None, own
     if recipe.features.neighbours:
-        known, near = _neighbours(columns, contract, explaining, target, recipe)
+        known, near = _neighbours(columns, contract, explaining, relative, recipe)
         inputs = beside(own, near)
-    out_of_fold = np.full(len(target), np.nan)
+
+    def explained(by: Hedonic, rows: NDArray[np.int64]) -> Floats:
+        return by.value(explaining[rows][:, [recipe.hedonic.inputs.index(name) for name in by.names]])
+
+    alone = np.full(len(relative), np.nan)
     for fit, judge in group_folds(houses, recipe.model.out_of_fold.folds, recipe.model.seed + 1):
-        out_of_fold[judge] = grow(inputs[fit], target[fit], recipe.model.out_of_fold.trees).predict(inputs[judge])
-    if np.isnan(out_of_fold).any():
+        other = fit_hedonic(explaining[fit], groups[fit], relative[fit], recipe.hedonic)
+        grown = grow(inputs[fit], relative[fit] - explained(other, fit), recipe.model.out_of_fold.trees)
+        alone[judge] = explained(other, judge) + grown.predict(inputs[judge])
+    if np.isnan(alone).any():
         raise ValueError("model.out_of_fold.folds leaves rows unpriced: too few houses; use more rows")
-    return Prepared(index, known, inputs, target, out_of_fold)
+    whole = explained(hedonic, np.arange(len(relative)))
+    names = feature_names(contract, recipe.features)
+    places = [names.index(name) for name in hedonic.names]
+    return Prepared(index, hedonic, places, known, inputs, relative - whole, alone - whole)
 
 
 def ensembles(ready: Prepared, recipe: Recipe) -> tuple[Blend, Grown]:
@@ -193,13 +210,16 @@ def _neighbours(
     """Return the known sales, and for each row what its neighbours say: those of other folds, without its own house.
 
     Not leave-one-out: the mean of all others is lower exactly where the row itself is dear, so trees would read a row's
-    own price off its neighbours. The flag of an earlier sale is no mean, and looks at all known sales.
+    own price off its neighbours. The flag of an earlier sale is no mean, and looks at all known sales. A sale further than
+    `outlier_log` from houses alike in its group counts as so far away, as in grow_member.
     """
     params: NeighbourParams = recipe.features.neighbours  # type: ignore[assignment]  # the caller asks first
     time, groups, own = contract.time.name, columns[recipe.hedonic.group], explaining
+    limit = recipe.model.outlier_log
 
     def known(rows: NDArray[np.int64]) -> Neighbours:
-        left = residuals(own[rows], groups[rows], target[rows], recipe.hedonic)[0]
+        left, beyond = residuals(own[rows], groups[rows], target[rows], recipe.hedonic)
+        left += np.clip(beyond, -limit, limit) - beyond
         return Neighbours(table(_rows(columns, rows), time, left, params), params)
 
     whole = known(np.arange(len(target)))

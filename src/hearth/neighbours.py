@@ -25,7 +25,7 @@ Square = tuple[float, float]
 _DAY = np.dtype("datetime64[D]")  # read once; numpy would parse the text in each call
 DECIMALS = 6  # sums in another order differ in their last bits; trees must not see it
 KM_PER_DEGREE = 111.19  # of latitude, on a sphere of the earth's mean radius
-SQUARE_KM = 1.0  # side of the squares whose candidates are kept; smaller ones are many, larger ones hold too many sales
+SQUARE_KM = 0.5  # side of the squares whose candidates are kept; smaller ones are many, larger ones hold too many sales
 ROWS = 64  # of a table at a time, so that a block stays in the processor's cache
 SQUARES_MAX = 2000  # kept at a time, some 25 KB each; the shipped sales lie in 900
 # A sale this near, in place and likeness, counts half: the house itself counts nothing, and there is no step to it. With
@@ -95,10 +95,10 @@ class Neighbours:
         self._count = min(params.count, len(known))
         means = [params.means[name] for name in sorted(params.means)]  # a manifest has its keys sorted
         self._alike = np.array([int(mean.alike) for mean in means])
-        self._softening = np.array([[mean.softening_km2] for mean in means])
+        self._softening = np.array([mean.softening_km2 for mean in means])[:, None, None]
         self._fourth = np.flatnonzero([mean.power == 4 for mean in means])
-        self._squares: dict[Square, tuple[NDArray[np.int64], Floats, Floats]] = {}
-        self._like, self._residual = np.ascontiguousarray(known[:, 2:-2]), np.ascontiguousarray(known[:, -1])
+        self._squares: dict[Square, NDArray[np.int64]] = {}
+        self._like, self._residual = np.ascontiguousarray(known[:, 2:-2].T), np.ascontiguousarray(known[:, -1])
         self._east, self._north = np.concatenate(
             [known[:, :2].T, [[math.inf]] * 2], axis=1
         )  # the last: no sale, far away
@@ -113,58 +113,35 @@ class Neighbours:
         A sale of the house itself, told by place and likeness, is no neighbour: the inner folds of the training rows never
         see it either. It counts for the flag if its day is before the row's.
         """
-        houses, days = coordinates(columns, self.params), _numbered(columns[time])
+        houses = coordinates(columns, self.params)
         found = np.full((len(houses), len(self._alike) + 1), np.nan)
-        placed = (
-            np.flatnonzero(np.isfinite(houses).all(axis=1)) if len(houses) > 1 else range(math.isfinite(houses.sum()))
-        )
-        for start in range(0, len(placed), ROWS):
-            rows = placed[start : start + ROWS]
-            if len(rows) == 1:
-                self._ask(houses[rows[0]], found[rows[0]])
-            else:
-                found[rows, :-1] = self._ask_together(houses[rows])
-        for row in placed:
-            found[row, -1] = self._first_sale.get(houses[row].tobytes(), math.inf) < days[row]
+        if math.isfinite(houses.sum()):  # as a rule; who asks each cost as much as one house
+            found[:, :-1] = self.means(houses)
+            found[:, -1] = self._sold(houses, columns[time])
+        elif len(placed := np.flatnonzero(np.isfinite(houses).all(axis=1))):
+            found[placed, :-1] = self.means(houses[placed])
+            found[placed, -1] = self._sold(houses[placed], columns[time][placed])
         return found.round(DECIMALS, out=found)
 
     def sold_before(self, columns: Columns, time: str) -> Floats:
         """Return for each row whether its house is known from an earlier sale (n_rows,); NaN without a place."""
-        houses, days = coordinates(columns, self.params), _numbered(columns[time])
-        known = np.array([self._first_sale.get(house.tobytes(), math.inf) for house in houses])
-        return np.where(np.isfinite(houses).all(axis=1), known < days, np.nan)
+        houses = coordinates(columns, self.params)
+        placed = np.isfinite(houses).all(axis=1)
+        return np.where(placed, self._sold(houses, columns[time]), np.nan)
 
-    def _ask(self, house: Floats, found: Floats) -> None:
-        """Fill `found` for one house; in place where it can be, since each call of numpy costs more than its sums."""
-        numbers, east, north = self._square(house)
-        squared, other = east - house[0], north - house[1]
-        squared *= squared
-        other *= other
-        squared += other
-        if len(squared) > self._count:
-            near = _smallest(squared, self._count)
-            squared, numbers = squared.take(near), numbers.take(near)
-        difference = self._like.take(numbers, axis=0)
-        difference -= house[2:]
-        distance = np.empty((2, len(squared)))
-        alike = distance[1]
-        distance[0] = squared
-        np.einsum("nj,nj->n", difference, difference, out=alike)
-        alike += squared
-        weight = distance.take(self._alike, axis=0)
-        weight += self._softening
-        np.divide(1, weight, out=weight)
-        weight *= weight
-        if len(self._fourth):
-            weight[self._fourth] *= weight[self._fourth]
-        weight *= alike / (alike + TWIN_KM2)
-        total = weight.sum(axis=1)
-        weight *= self._residual.take(numbers)
-        np.divide(weight.sum(axis=1), np.maximum(total, 1e-300), out=found[:-1])  # without any but itself: 0
+    def _sold(self, houses: Floats, days: NDArray[np.datetime64]) -> list[bool]:
+        first = [self._first_sale.get(house.tobytes(), math.inf) for house in houses]
+        return [known < day for known, day in zip(first, _numbered(days).tolist(), strict=True)]
 
-    def _ask_together(self, houses: Floats) -> Floats:
-        """Return the means (n_houses, n_means): what _ask does, with a dimension more."""
-        squares = [self._square(house)[0] for house in houses]
+    def means(self, houses: Floats) -> Floats:
+        """Return the means (n_houses, n_means) of houses that have a place."""
+        found = np.empty((len(houses), len(self._alike)))
+        for start in range(0, len(houses), ROWS):
+            found[start : start + ROWS] = self._of_some(houses[start : start + ROWS])
+        return found
+
+    def _of_some(self, houses: Floats) -> Floats:
+        squares = [self._square((float(east), float(north))) for east, north in houses[:, :2] // SQUARE_KM]
         numbers = np.full((len(houses), max(map(len, squares))), -1)  # the last place is that of no sale
         for place, square in enumerate(squares):
             numbers[place, : len(square)] = square
@@ -173,37 +150,32 @@ class Neighbours:
         other *= other
         squared += other
         if squared.shape[1] > self._count:
-            kept = squared <= np.partition(squared, self._count - 1, axis=1)[:, self._count - 1 : self._count]
-            for row in np.flatnonzero(np.count_nonzero(kept, axis=1) > self._count):
-                kept[row] = False
-                kept[row, _smallest(squared[row], self._count)] = True
+            kept = _nearest(squared, self._count)
             squared, numbers = (part[kept].reshape(len(houses), self._count) for part in (squared, numbers))
-        difference = self._like[numbers]
-        difference -= houses[:, None, 2:]
-        distance = np.empty((len(houses), 2, squared.shape[1]))
-        alike = distance[:, 1]
-        distance[:, 0] = squared
-        np.einsum("hnj,hnj->hn", difference, difference, out=alike)
-        alike += squared
-        weight = distance.take(self._alike, axis=1)
+        # A column of likeness after the other, so that they are added in their order; native.c does the same.
+        difference = self._like.take(numbers, axis=1)
+        difference -= houses.T[2:, :, None]
+        difference *= difference
+        distance = np.empty((2, *squared.shape))
+        distance[0] = squared
+        np.add(difference.sum(axis=0), squared, out=distance[1])
+        weight = distance[self._alike]  # (n_means, n_houses, count)
         weight += self._softening
         np.divide(1, weight, out=weight)
         weight *= weight
         if len(self._fourth):
-            weight[:, self._fourth] *= weight[:, self._fourth]
-        weight *= (alike / (alike + TWIN_KM2))[:, None]
+            weight[self._fourth] *= weight[self._fourth]
+        weight *= distance[1] / (distance[1] + TWIN_KM2)
         total = weight.sum(axis=2)
-        weight *= self._residual[numbers][:, None]
-        return np.asarray(weight.sum(axis=2) / np.maximum(total, 1e-300))
+        weight *= self._residual[numbers]
+        return np.asarray(weight.sum(axis=2) / np.maximum(total, 1e-300)).T  # without any but itself: 0
 
-    def _square(self, house: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-        """Return the candidates of the square that a house lies in: their numbers, east and north."""
-        square = (float(house[0] // SQUARE_KM), float(house[1] // SQUARE_KM))
+    def _square(self, square: Square) -> NDArray[np.int64]:
+        """Return the numbers of the candidates of a square, which are kept for the next house in it."""
         if square not in self._squares:
             if len(self._squares) >= SQUARES_MAX:
                 self._squares.clear()
-            numbers = self._candidates(square)
-            self._squares[square] = numbers, self._east[numbers], self._north[numbers]
+            self._squares[square] = self._candidates(square)
         return self._squares[square]
 
     def _candidates(self, square: Square) -> NDArray[np.int64]:
@@ -222,15 +194,15 @@ def _numbered(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
     return days.astype(_DAY, copy=False).astype(np.int64)
 
 
-def _smallest(values: Floats, count: int) -> NDArray[np.int64]:
-    """Return the places of the `count` smallest values in the table's order; of several alike, the first."""
+def _nearest(squared: Floats, count: int) -> NDArray[np.bool_]:
+    """Return which of each house's candidates (n_houses, n_candidates) are its `count` nearest; of several alike, the first."""
     # Not argpartition: which of several alike it takes depends on the CPU.
-    largest = np.partition(values, count - 1)[count - 1]
-    kept: NDArray[np.int64] = (values <= largest).nonzero()[0]
-    if len(kept) > count:
-        tied = (values == largest).nonzero()[0]
-        kept = np.setdiff1d(kept, tied[len(tied) - (len(kept) - count) :], assume_unique=True)
-    return kept
+    last = np.partition(squared, count - 1, axis=1)[:, count - 1 : count]
+    kept = squared <= last
+    for row in np.flatnonzero(np.count_nonzero(kept, axis=1) > count):
+        tied = np.flatnonzero(squared[row] == last[row])
+        kept[row, tied[count - np.count_nonzero(kept[row]) :]] = False
+    return np.asarray(kept)
 
 
 def coordinates(columns: Columns, params: NeighbourParams) -> Floats:

@@ -8,9 +8,9 @@ import datetime
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime
@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError
 from hearth.contract import Contract, parse_contract
 from hearth.errors import Refusal
 from hearth.features import FeatureParams, Floats, input_names, model_inputs
+from hearth.hedonic import Hedonic
 from hearth.intervals import Interval
 from hearth.levels import INPUT, LEVEL_TABLES, OUTPUT, Levels
 from hearth.market import PriceIndex
@@ -29,8 +30,9 @@ from hearth.neighbours import NeighbourParams, Neighbours
 from hearth.rules import Columns
 from hearth.strict import Strict, loads
 
-FORMAT = "hearth-model-2"
+FORMAT = "hearth-model-3"
 MANIFEST, GRAPH, CONTRACT, KNOWN = "manifest.json", "model.onnx", "contract.yaml", "known_sales.npy"
+Evaluate = Callable[[Floats], NDArray[np.float64]]  # inputs (n_rows, n_inputs) to sums (n_rows, n_ensembles)
 _ENDS = np.array([[0.0], [-1.0], [1.0]])  # price, low and high, in half widths
 DIGITS = 7  # significant digits of a price that is no whole number
 
@@ -61,6 +63,7 @@ class Facts(Strict):
     recipe: FeatureParams
     params: dict[str, Any]
     index: PriceIndex
+    hedonic: Hedonic
     interval: Interval
     ranges: dict[str, Range]
     libraries: dict[str, str]
@@ -69,7 +72,7 @@ class Facts(Strict):
 class Manifest(Strict):
     """Be the parsed manifest.json."""
 
-    format: Literal["hearth-model-2"]
+    format: Literal["hearth-model-3"]
     model_version: str
     facts: Facts
     files: dict[str, File]
@@ -83,6 +86,16 @@ class Prediction:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     inputs: Floats | None = None  # (n_rows, n_inputs), as the graph read them
+
+
+class Fast(Protocol):
+    """Be what computes the same as numpy does here, to the last bit, in less time (native.py)."""
+
+    def trees(self, parts: Sequence[Levels | Masks], base: NDArray[np.float64], n_inputs: int) -> Evaluate:
+        """Return what sums the trees of all parts with the base."""
+
+    def neighbours(self, known: Neighbours) -> Neighbours:
+        """Return a look-up of the same sales."""
 
 
 def pack(graph: bytes, contract: bytes, facts: Facts, known: Neighbours | None) -> dict[str, bytes]:
@@ -131,17 +144,24 @@ def verify(files: Mapping[str, bytes], where: str) -> Manifest:
 class Release:
     """Price houses with a verified release."""
 
-    def __init__(self, manifest: Manifest, contract: Contract, graph: bytes, known: Neighbours | None) -> None:
-        """Open the graph and prepare what each price needs."""
+    def __init__(
+        self, manifest: Manifest, contract: Contract, graph: bytes, known: Neighbours | None, fast: Fast | None = None
+    ) -> None:
+        """Open the graph and prepare what each price needs; with `fast`, prices are computed by that."""
         self.manifest, self.contract = manifest, contract
-        self.facts, self.known = manifest.facts, known
+        self.facts, self.known = manifest.facts, fast.neighbours(known) if fast and known else known
         self._horizon = np.datetime64(manifest.facts.horizon)
         self._first, self._levels = self.facts.index.by_day(manifest.facts.horizon)
-        self.run = opened(graph, len(self.facts.features))
+        self.run = opened(graph, len(self.facts.features), fast)
         if tuple(input_names(contract, self.facts.recipe)) != self.facts.features:
             raise Refusal(
                 "The model was trained on other features than this code computes; use the code of its commit."
             )
+        if unknown := set(self.facts.hedonic.names) - set(self.facts.features):
+            raise Refusal(f"The model's regression reads {min(unknown)!r}, which is no input of the model; train anew.")
+        self._explaining = np.array(
+            [self.facts.features.index(name) for name in self.facts.hedonic.names], dtype=np.intp
+        )
         self._ranged = tuple(self.facts.ranges)
         self._bounds = [(name, bounds.minimum, bounds.maximum) for name, bounds in self.facts.ranges.items()]
         days = np.array([self.facts.first_day, self.facts.horizon], dtype="datetime64[D]").astype(np.float64)
@@ -169,7 +189,8 @@ class Release:
         inputs = self._inputs(columns)
         values = self.run(inputs)
         day = (columns[self.contract.time.name] - self._first).astype(np.int64)
-        return values[:, 0] + self._levels.take(day, mode="clip"), values[:, 1], inputs
+        offset = self._levels.take(day, mode="clip") + self.facts.hedonic.value(inputs.take(self._explaining, axis=1))
+        return values[:, 0] + offset, values[:, 1], inputs
 
     def _inputs(self, columns: Columns) -> Floats:
         return model_inputs(columns, self.contract, self.facts.recipe, self.known)
@@ -215,7 +236,7 @@ class Release:
         return day is not None and bool(self.facts.first_day <= day <= self.facts.horizon)
 
 
-def opened(graph: bytes, n_inputs: int) -> Callable[[Floats], NDArray[np.float64]]:
+def opened(graph: bytes, n_inputs: int, fast: Fast | None = None) -> Evaluate:
     """Return what evaluates a graph: by its tables where it has those of all its trees, else ONNX Runtime.
 
     It takes inputs (n_rows, n_inputs) to (n_rows, 2): log prices net of the index, and expected sizes of the error.
@@ -248,16 +269,19 @@ def opened(graph: bytes, n_inputs: int) -> Callable[[Floats], NDArray[np.float64
         return walked
     if not np.allclose(asked(some), walked(some), rtol=0, atol=1e-9):
         raise Refusal("The graph's tables do not answer as its operators do; train anew.")
-    return asked
+    return asked if fast is None else fast.trees(parts, base, n_inputs)
 
 
-def open_release(files: Mapping[str, bytes], where: str) -> Release:
-    """Return the release in these files; verify each file first. `where` names the folder in refusals."""
+def open_release(files: Mapping[str, bytes], where: str, fast: Fast | None = None) -> Release:
+    """Return the release in these files; verify each file first. `where` names the folder in refusals.
+
+    What serves passes compiled code as `fast`, where there is some. Stages do not: what they make owes nothing to a compiler.
+    """
     manifest = verify(files, where)
     contract = parse_contract(yaml.safe_load(files[CONTRACT]), f"{where}/{CONTRACT}")
     params = manifest.facts.recipe.neighbours
     known = None if params is None else _known(files[KNOWN], params, f"{where}/{KNOWN}")
-    return Release(manifest, contract, files[GRAPH], known)
+    return Release(manifest, contract, files[GRAPH], known, fast)
 
 
 def _npy(values: NDArray[np.float64]) -> bytes:

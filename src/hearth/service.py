@@ -20,6 +20,7 @@ from hearth.front import App, Desk, Front
 from hearth.impatience import be_impatient
 from hearth.journal import LOG_DIR, Journal
 from hearth.log_lines import OUTCOMES
+from hearth.native import native
 from hearth.openapi import described
 from hearth.prediction_log import PredictionLog
 from hearth.release import MANIFEST, open_release
@@ -206,7 +207,7 @@ def _shadow(answers: Answers, log: PredictionLog | None) -> dict[str, Any] | Non
             raise Refusal(f"a shadow's answers go to the log, and {LOG_DIR} is not set; set it to a folder.")
         files = read_folder(Path(folder))
         _check_signature(files.get(MANIFEST, b""), SHADOW_SIGNATURE)
-        log.shadow = Shadow(open_release(files, "the shadow"), answers.contract)
+        log.shadow = Shadow(open_release(files, "the shadow", native()), answers.contract)
         return {"model_version": log.shadow.model_version}
     except Exception as error:  # a candidate may be broken in any way
         said = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
@@ -219,10 +220,11 @@ def open_answers(folder: Path) -> Answers:
     model, about = folder / "model", read_json(folder / ABOUT)
     files = read_folder(model)
     _check_signature(files.get(MANIFEST, b""))
-    release = open_release(files, model.name)
+    fast = native()
+    release = open_release(files, model.name, fast)
     # The commit cannot stand in the bento, whose hash the commit holds; who deploys it says it.
     told = {"metrics": about["metrics"], "gate": about["gate"], "card": read_text(folder / CARD),
-            "git_commit": os.environ.get("HEARTH_GIT_COMMIT")}  # fmt: skip
+            "computed_by": "native" if fast else "numpy", "git_commit": os.environ.get("HEARTH_GIT_COMMIT")}  # fmt: skip
     answers = Answers(release, parse(ServiceParams, about["service"], f"{ABOUT}: service"), told, about["typical"])
     for case in about["golden"]:
         answer = answers.predict(case["request"].encode())

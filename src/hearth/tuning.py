@@ -163,7 +163,7 @@ class Fold:
 
     ready: Prepared
     inputs: NDArray[np.float32]
-    level: Floats
+    offset: Floats
     actual: Floats
     said: dict[str, Floats] = field(default_factory=dict)
 
@@ -289,15 +289,15 @@ def prepare_fold(columns: Columns, contract: Contract, recipe: Recipe, cut: tupl
     before, later = ({name: values[rows] for name, values in columns.items()} for rows in cut)
     ready = prepare(before, contract, recipe)
     inputs = model_inputs(later, contract, recipe.features, ready.known)
-    level = ready.index.level(later[contract.time.name].astype("datetime64[D]"))
-    return Fold(ready, inputs, level, later[contract.target.name].astype(np.float64))
+    offset = ready.offset(later[contract.time.name].astype("datetime64[D]"), inputs)
+    return Fold(ready, inputs, offset, later[contract.target.name].astype(np.float64))
 
 
 def predicted(fold: Fold, model: ModelParams) -> Floats:
     """Return the price of each judged row; a member that was grown on this fold before is not grown again."""
     whole = sum(member.weight for member in model.members.values())
     parts = [member.weight / whole * _said(fold, member, model.outlier_log) for member in model.members.values()]
-    return np.asarray(np.exp(fold.level + sum(parts)), dtype=np.float64)
+    return np.asarray(np.exp(fold.offset + sum(parts)), dtype=np.float64)
 
 
 def _said(fold: Fold, member: Params, outlier_log: float) -> Floats:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import ClassVar
 from hearth import road_image
 from hearth.bento import NAME, extract
 from hearth.errors import Refusal
+from hearth.native import LIBRARY
+from hearth.operations.native import library
 from hearth.paths import BENTO, CONTAINERFILE, SBOM
 from hearth.road_image import RoadImage
 from hearth.sbom import sbom
@@ -112,6 +115,11 @@ def lay_out(bento: bytes, context: Path) -> Image:
     manifest = read_json(folder / "src/model/manifest.json")
     bill = sbom(NAME, version, read_text(folder / "src/requirements.txt"), manifest)
     write_bytes(context / "sbom.cdx.json", bill)
+    (context / "native").mkdir()
+    try:
+        write_bytes(context / "native" / LIBRARY, library())
+    except Refusal as refusal:
+        print(f"note: the image will compute in numpy, some three times as slow: {refusal}", file=sys.stderr)
     return Image(f"{NAME}:{version}", str(manifest["model_version"]), bill)
 
 

@@ -22,6 +22,7 @@ from hearth.answering import Answers, ServiceParams
 from hearth.batch import PRICED, REFUSED, Batch, carried, missing, renamed
 from hearth.contract import Contract
 from hearth.errors import Refusal
+from hearth.native import native
 from hearth.operations import absolute
 from hearth.params import section
 from hearth.paths import BENTO, MODEL
@@ -80,7 +81,7 @@ def priced(file: Path, output: Path, model: Path) -> dict[str, Any]:
             raise Refusal(f"{path} is the input and would be overwritten; give -o another name.")
         if path.is_dir():
             raise Refusal(f"{path} is a folder; give -o the name of a file.")
-    answers = Answers(open_release(_model_files(model), str(model)), section("service", ServiceParams))
+    answers = Answers(open_release(_model_files(model), str(model), native()), section("service", ServiceParams))
     batch, counts, faults = Batch(answers, form(file)), Counter[str](), Counter[str]()
     with reading(file, CHUNK_ROWS) as source, ExitStack() as stack:
         _check_columns(source.names, file, answers.contract)

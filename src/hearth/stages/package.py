@@ -58,6 +58,9 @@ def main(
     sources = Path(__file__).resolve().parent.parent
     files = {f"model/{name}": content for name, content in read_folder(model).items()}
     files |= {f"hearth/{name}.py": read_bytes(sources / f"{name}.py") for name in MODULES}
+    files["hearth/native.c"] = read_bytes(
+        sources / "native.c"
+    )  # which a library has to be made from; it is not made here
     files |= {"service.py": read_bytes(sources / "bento_entry.py"), "requirements.txt": read_bytes(lock)}
     days = columns_of(tested)[release.contract.time.name]
     figures = (about["metrics"], read_json(evidence), read_text(slices), days, len(read_frame(quarantine)))

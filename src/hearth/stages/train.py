@@ -118,6 +118,7 @@ def _facts(
         recipe=made_by.features,
         params=made_by.model_dump(mode="json", exclude={"features"}),
         index=fitted.index,
+        hedonic=fitted.hedonic,
         interval=fitted.interval,
         ranges={name: Range(minimum=np.nanmin(columns[name]), maximum=np.nanmax(columns[name])) for name in numeric},
         libraries={name: version(name) for name in LIBRARIES},
