@@ -35,6 +35,7 @@ def main() -> None:
     release = open_release(read_folder(MODEL), str(MODEL), native())
     section = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["service"]
     answers = Answers(release, ServiceParams(**section))
+    plain = Answers(open_release(read_folder(MODEL), str(MODEL)), ServiceParams(**section))
     table = columns_of(read_frame(TEST).head(HOUSES))
     bodies = [json.dumps(house).encode() for house in requests_of(table, release.contract)]
     rows = [answers.columns(body) for body in bodies]
@@ -48,10 +49,13 @@ def main() -> None:
         "  inputs of the row itself": (lambda place: compute(rows[place], release.contract, release.facts.recipe), 1),
         "  inputs from its neighbours": (lambda place: release.known and release.known.inputs(rows[place], release.contract.time.name), 1),
         "  trees": (lambda place: release.run(inputs[place]), 1),
+        "request to price, in numpy alone": (lambda place: plain.predict(bodies[place]), 1),
         "a batch of 1,000, per house": (lambda place: answers.predict_batch(batch), 1000),
+        "a batch of 1,000, in numpy alone": (lambda place: plain.predict_batch(batch), 1000),
     }  # fmt: skip
     for place in range(HOUSES):  # so that each square around a house is known, as after the first minutes of serving
         answers.predict(bodies[place])
+        plain.predict(bodies[place])
     taken: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(TURNS):
         for name, (call, houses) in work.items():

@@ -24,7 +24,7 @@ from hearth.neighbours import SQUARE_KM, SQUARES_MAX, TWIN_KM2, Neighbours, Squa
 Floats = NDArray[np.float64]
 Inputs = NDArray[np.float32]
 
-NATIVE = "HEARTH_NATIVE"  # the library's path, or `off`; without it, where `hearth native` puts it
+NATIVE, OFF = "HEARTH_NATIVE", "off"  # the library's path, or the word; without it, where `hearth native` puts it
 SOURCE = Path(__file__).with_name("native.c")
 LIBRARY = "hearth_native.so"
 FLAGS = ("-O3", "-std=c11", "-fPIC", "-shared", "-ffp-contract=off")
@@ -69,7 +69,7 @@ def native() -> "Native | None":
     """Return the compiled code of this environment, or nothing; refuse one that was named and is not there or not ours."""
     named = os.environ.get(NATIVE, "")
     path = Path(named) if named else place()
-    if named == "off" or not (named or path.is_file()):
+    if named == OFF or not (named or path.is_file()):
         return None
     try:
         library = ctypes.PyDLL(str(path))  # which keeps the interpreter's lock: a call takes microseconds

@@ -15,6 +15,7 @@ from hearth.clock import CLOCK
 from hearth.errors import Refusal
 from hearth.journal import LOG_DIR
 from hearth.keeper import Served, serve_forever
+from hearth.native import NATIVE, OFF
 from hearth.params import section
 from hearth.paths import BENTO, LOG, MODEL
 from hearth.paths import SIGNATURE as SIGNATURE_FILE
@@ -37,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve; return the server's exit status. A service that asks for a signature is shown the one of `hearth sign`."""
-    for name in (PUBLIC_KEY, SIGNATURE, SHADOW, SHADOW_SIGNATURE, LOG_DIR, CLOCK):
-        if given := os.environ.get(name):
+    for name in (PUBLIC_KEY, SIGNATURE, SHADOW, SHADOW_SIGNATURE, LOG_DIR, CLOCK, NATIVE):
+        if (given := os.environ.get(name)) and (name, given) != (NATIVE, OFF):
             os.environ[name] = str(Path(given).absolute())  # the server runs in another folder
     with shadowed(options.shadow):
         return _serve(options)
