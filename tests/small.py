@@ -9,10 +9,10 @@ from conftest import Checkout, copy_project, sample
 
 EVERY = 5
 CHANGES: dict[str, Any] = {
-    "model.members.mean.iterations": 30,
+    "model.members.coarse_median.iterations": 30,
     "model.members.median.iterations": 40,
     "model.members.median.learning_rate": 0.1,
-    "model.members.mean.learning_rate": 0.2,
+    "model.members.coarse_median.learning_rate": 0.2,
     "model.out_of_fold.folds": 2,
     "model.out_of_fold.trees.iterations": 30,
     "model.neighbour_folds": 2,

@@ -291,11 +291,11 @@ def test_a_misspelt_section_stops_every_stage(workspace: Path, stage: str) -> No
 def test_hearth_check_says_every_fault_at_once(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("dvc.yaml").write_text("")
     assert main(["check"]) == 0
-    set_param("depth: 6", "depth: many")
+    set_param("leaves: 20", "leaves: many")
     set_param("level: .*", "level: 1.5")
     assert main(["check"]) == 1
     said = capsys.readouterr().err
-    assert "params.yaml: model.members.mean.depth is 'many', wanted a valid integer" in said
+    assert "params.yaml: model.members.median.leaves is 'many', wanted a valid integer" in said
     assert "params.yaml: intervals.level is 1.5, wanted less than 1" in said
 
 

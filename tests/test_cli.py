@@ -228,13 +228,13 @@ def test_check_finds_a_missing_section(project: Path, capsys: pytest.CaptureFixt
 
 def test_check_says_every_fault_in_the_files_order(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def edit(params: dict[str, Any], known: dict[str, Any]) -> None:
-        params["model"]["members"]["mean"] |= {"depth": 0, "l2": -1}
+        params["model"]["members"]["median"] |= {"leaves": 0, "l2": -1}
         params["gate"]["bias_max"] = "4%"
         known["columns"]["grade"]["unit"] = ""
 
     assert [line.split(",")[0] for line in refused(project, capsys, edit)] == [
-        "params.yaml: model.members.mean.l2 is -1",
-        "params.yaml: model.members.mean.depth is 0",
+        "params.yaml: model.members.median.l2 is -1",
+        "params.yaml: model.members.median.leaves is 0",
         "params.yaml: gate.bias_max is '4%'",
         "data/contract.yaml: columns.grade.unit is ''",
     ]

@@ -211,7 +211,7 @@ def test_changed_numbers_show_in_params_diff_and_metrics_diff(remade: Remade, tm
     (target / "params.yaml").write_text(re.sub(r"\n      iterations: \d+\b", "\n      iterations: 60", text))
     branch.run("dvc", "repro", "evaluate")
     named = json.loads(branch.run("dvc", "params", "diff", "--json").stdout)["params.yaml"]
-    trees = ("members.mean", "members.median", "out_of_fold.trees")
+    trees = ("members.coarse_median", "members.median", "out_of_fold.trees")
     assert {name: change["new"] for name, change in named.items()} == {f"model.{name}.iterations": 60 for name in trees}
     changes = json.loads(branch.run("dvc", "metrics", "diff", "--json").stdout)["metrics/metrics.json"]
     assert changes["rmse_log"]["diff"] > 0.001

@@ -35,7 +35,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     project.run("git", "checkout", "--quiet", "-B", "main")
     made(project, "The small project")
     project.run("git", "checkout", "--quiet", "-b", "other")
-    set_params(project, {"model.members.mean.seed": 2, "model.members.median.seed": 2})
+    set_params(project, {"model.members.coarse_median.seed": 2, "model.members.median.seed": 2})
     made(project, "Other seeds")
     project.run("dvc", "remote", "add", "--quiet", "--local", "--default", "store", str(project.root.parent / "store"))
     hearth(project, "promote", "main")
@@ -230,7 +230,7 @@ def test_without_a_remote_nothing_is_promoted(clone: Clone) -> None:
 def test_an_incomplete_lock_is_not_promoted(clone: Clone) -> None:
     """Params that no run has seen, a metric written by hand, and an output that is nowhere."""
     project = clone("unreleased")
-    set_params(project, {"model.members.mean.seed": 77})
+    set_params(project, {"model.members.coarse_median.seed": 77})
     metrics = json.loads((project.root / "metrics/metrics.json").read_text()) | {"mdape": 0.05}
     (project.root / "metrics/metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
     lock = project.root / "dvc.lock"
@@ -377,19 +377,19 @@ def test_two_branches_that_differ_in_one_param(clone: Clone, tmp_path: Path) -> 
     one, two = (project.run("hearth", "compare", "main", "other", "--json").stdout for _ in range(2))
     assert one == two
     found = json.loads(one)
-    assert set(found["params"]) == {"model.members.mean.seed", "model.members.median.seed"}
-    assert found["params"]["model.members.mean.seed"] == {"base": 1, "candidate": 2}
+    assert set(found["params"]) == {"model.members.coarse_median.seed", "model.members.median.seed"}
+    assert found["params"]["model.members.coarse_median.seed"] == {"base": 1, "candidate": 2}
     for difference in found["differences"].values():
         assert difference["interval"][0] <= difference["difference"] <= difference["interval"][1]
     assert found["rows"] == json.loads((project.root / "metrics/metrics.json").read_text())["rows_test"]
     assert found["data"]["added"] == found["data"]["gone"] == found["data"]["corrected"] == 0
     text = hearth(project, "compare", "main", "other")
-    assert "model.members.mean.seed" in text
+    assert "model.members.coarse_median.seed" in text
     assert "which neither model was fitted on" in text
     assert project.status() == before
     page = tmp_path / "page.html"
     hearth(project, "compare", "main", "other", "--markdown", "--html", str(page))
-    assert "model.members.mean.seed" in page.read_text()
+    assert "model.members.coarse_median.seed" in page.read_text()
 
 
 def test_a_commit_compared_with_itself_is_never_better(clone: Clone) -> None:
@@ -446,7 +446,7 @@ def test_the_workflow_of_a_pull_request_runs_here(clone: Clone, tmp_path: Path) 
             project.run("bash", "-euo", "pipefail", "-c", step["run"], **given)
     said = (tmp_path / "summary").read_text()
     assert said.startswith("## hearth compare: ")
-    assert "| model.members.mean.seed | 1 | 2 |" in said
+    assert "| model.members.coarse_median.seed | 1 | 2 |" in said
     assert (forge / "commented").read_text() == said
     assert (forge / "asked").read_text().startswith("pr comment 7 --body-file comparison.md")
     assert all((project.root / path).stat().st_size > 1000 for path in uploaded)

@@ -121,7 +121,7 @@ def test_a_retraining_from_one_end_to_the_other(clone: Clone) -> None:
     (project.root / "CHANGELOG.md").write_text("what I am at now\n")
     (project.root / LIST).write_text(f"# mine\n{FORGOTTEN}\n")
     # Not committed either, and not what is retrained with or judged by.
-    set_params(project, {"releases.margins.mdape": 0.0, "gate.mdape_max": 0.01, "model.members.mean.seed": 99})
+    set_params(project, {"releases.margins.mdape": 0.0, "gate.mdape_max": 0.01, "model.members.coarse_median.seed": 99})
     before = state(project)
 
     said = hearth(project, "retrain", "--as-of", NEW)

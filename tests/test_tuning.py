@@ -304,7 +304,7 @@ def test_a_fold_judges_the_newest_days_and_learns_from_those_before() -> None:
 def test_a_fold_prices_like_the_model(fold: tuning.Fold) -> None:
     """The members that are grown for a trial are those of `model.ensembles`, blended alike."""
     blend, _ = ensembles(fold.ready, whole_recipe(model=MODEL))
-    wanted = np.exp(fold.level + blend.predict(fold.inputs))
+    wanted = np.exp(fold.offset + blend.predict(fold.inputs))
     np.testing.assert_allclose(tuning.predicted(fold, MODEL), wanted, rtol=1e-12)
     assert tuning.fold_score(fold, MODEL, "rmse_log") == round(rmse_log(fold.actual, wanted), 6)
     assert tuning.fold_score(fold, MODEL, "mdape") == round(mdape(fold.actual, wanted), 6)
@@ -425,7 +425,7 @@ def test_the_record_holds_what_the_search_was(whole: tuple[bytes, str, str, str]
     assert [trial["number"] for trial in document["trials"]] == list(range(TRIALS))
     assert document["best"]["score"] == min(trial["score"] for trial in document["trials"])
     assert document["best"]["score"] <= document["trials"][0]["score"]
-    assert document["trials"][0]["values"]["members.mean.depth"] == params("model")["members"]["mean"]["depth"]
+    assert document["trials"][0]["values"]["members.median.leaves"] == params("model")["members"]["median"]["leaves"]
     assert [len(trial["per_fold"]) for trial in document["trials"]] == [2] * TRIALS
     assert {"first_day", "last_day", "rows_fit", "rows_judge"} == document["folds"][0].keys()
     assert document["edge"].keys() == document["space"].keys() == params("tune")["space"].keys()
@@ -514,7 +514,7 @@ def test_a_dry_run_says_what_it_would_write(
     assert main(["tune", "--dry-run", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == json.loads(whole[0])
-    assert "model.members.mean.depth: 6 would become " in err or "learning_rate: 0.06 would become " in err
+    assert "leaves: 20 would become " in err or "learning_rate: 0.04 would become " in err
     assert Path("params.yaml").read_bytes() == before
 
 
@@ -553,8 +553,8 @@ def test_rows_that_became_test_rows_are_refused(project: Path, capsys: pytest.Ca
 
 
 BAD = [
-    ("members.mean.depth: {", "members.mean.dept: {", "params.yaml: tune.space.members.mean.dept is no key below model; did you mean 'members.mean.depth'?"),
-    ("depth: {low: 4", "depth: {low: 9", "tune.space.members.mean.depth is {'low': 9, 'high': 8}, wanted low below high."),
+    ("members.median.leaves: {", "members.median.leafs: {", "params.yaml: tune.space.members.median.leafs is no key below model; did you mean 'members.median.leaves'?"),
+    ("leaves: {low: 8", "leaves: {low: 50", "tune.space.members.median.leaves is {'low': 50, 'high': 40}, wanted low below high."),
     ("  fold_days: 30", "  fold_days: 3000", "params.yaml: tune.folds, tune.fold_days: 2 folds of 3000 days do not fit"),
 ]  # fmt: skip
 
@@ -652,12 +652,12 @@ def test_the_shipped_section_suits_the_shipped_model() -> None:
 
 
 def test_dvc_can_set_a_param_by_hand_beside_the_dotted_keys(tmp_path: Path) -> None:
-    """`dvc exp run -S model.members.mean.iterations=200` reads and writes the whole file."""
+    """`dvc exp run -S model.members.median.iterations=200` reads and writes the whole file."""
     file = tmp_path / "params.yaml"
     file.write_text(PARAMS_TEXT, encoding="utf-8")
-    apply_overrides(file, ["model.members.mean.iterations=200"])
+    apply_overrides(file, ["model.members.median.iterations=200"])
     wanted = yaml.safe_load(PARAMS_TEXT)
-    wanted["model"]["members"]["mean"]["iterations"] = 200
+    wanted["model"]["members"]["median"]["iterations"] = 200
     assert yaml.safe_load(file.read_text(encoding="utf-8")) == wanted
 
 
