@@ -32,7 +32,7 @@ typedef struct {
     const int64_t *asked;            /* (trees,): how many of its places hold a question */
     const int64_t *first;            /* (features + 1,): where the questions on each begin, which follow by threshold: */
     const float *upward;             /* (questions,) */
-    const uint16_t *of_tree;         /* (questions,) */
+    const uint32_t *of_tree;         /* (questions,) */
     const uint8_t *missing;          /* (questions,): whether a missing value goes right */
     const uint64_t *marked;          /* (questions,) */
     const double *leaf;              /* (trees, leaves) */
@@ -143,9 +143,7 @@ void hearth_levels(const Trees *t, const float *inputs, int64_t rows, double *fo
     }
 }
 
-static inline int first_left(uint64_t ruled_out) {
-    return __builtin_ctzll(~ruled_out);
-}
+static inline int first_left(uint64_t ruled_out) { return __builtin_ctzll(~ruled_out); }
 
 /* Ask all questions of a tree of a block of rows; write what they rule out. */
 typedef void Asked(const Trees *t, int64_t s, int64_t count, const float *column, void *out);
@@ -183,7 +181,6 @@ static Asked *asked(int few, int missing) {
     return few ? (missing ? asked_missing_32 : asked_32) : missing ? asked_missing_64 : asked_64;
 }
 
-/* The same for many rows; 32 bits a row are asked faster than 64. */
 static void masks_of_many(const Trees *t, const float *inputs, int64_t rows, double *found) {
     double *leaves = t->scratch;
     float *column = after(leaves + ROWS * t->trees);
@@ -223,7 +220,7 @@ void hearth_masks(const Trees *t, const float *inputs, int64_t rows, double *fou
  * Nothing here is guessed by the processor: values are swapped always, and what moves on is a count. */
 static double ranked(double *values, int64_t count, int64_t place) {
     int64_t low = 0, high = count; /* it is among those from low to below high */
-    while (high - low > 1) {
+    while (high - low > 1) { /* which ends, for no value is missing: neighbours.py leaves houses without a place out */
         double a = values[low], b = values[low + (high - low) / 2], c = values[high - 1];
         double pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
         int64_t smaller = low, same;

@@ -174,7 +174,7 @@ def _laid_out(part: Levels | Masks, n_inputs: int) -> Any:
         "asked": (real * np.arange(1, splits + 1)[:, None]).max(axis=0),
         "first": np.searchsorted(part.feature[real][order], np.arange(n_inputs + 1)),
         "upward": part.threshold[real][order].astype(np.float32),
-        "of_tree": np.broadcast_to(np.arange(trees), real.shape)[real][order].astype(np.uint16),
+        "of_tree": np.broadcast_to(np.arange(trees), real.shape)[real][order].astype(np.uint32),
         "missing": right[real][order].astype(np.uint8),
         "marked": mark[real][order].astype(np.uint64),
         "leaf": part.leaf.astype(np.float64),
