@@ -14,7 +14,7 @@ help: ## list the targets
 	@echo "hearth: a house-price model that is kept true. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-run: .venv/road.done ## set up, pull the sample, run the road, show the metrics, look for people in what it made
+run: .venv/native.done ## set up, pull the sample, run the road, show the metrics, look for people in what it made
 	@hearth check
 	@hearth heal
 	@[ ! -e data/source/house_sales.parquet.dvc ] || [ -e data/source/house_sales.parquet ] || \
@@ -24,14 +24,14 @@ run: .venv/road.done ## set up, pull the sample, run the road, show the metrics,
 	@hearth summary
 	@hearth scan
 
-serve: .venv/road.done ## serve the released bento, or the one made here, on 127.0.0.1:3000
+serve: .venv/native.done ## serve the released bento, or the one made here, on 127.0.0.1:3000
 	@hearth serve
 
 report: .venv/road.done ## write metrics/report.html: how good the model is, for people
 	@[ -e models/predictions.parquet ] || $(MAKE) run || [ -e models/predictions.parquet ]  # also where the gate said no
 	@hearth report
 
-simulate: .venv/road.done ## live through the months after the model's data: drift, alarm, retraining, promotion, rollback
+simulate: .venv/native.done ## live through the months after the model's data: drift, alarm, retraining, promotion, rollback
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@hearth simulate
 
@@ -44,7 +44,7 @@ storage: .venv/dev.done ## start a real S3 (SeaweedFS) on loopback; shows how it
 hooks: .venv/road.done ## let `git push` refuse commits whose data is on no DVC remote
 	@sh tools/hooks.sh
 
-image: .venv/road.done ## build the OCI image of the bento; BASE=... takes another base image
+image: .venv/native.done ## build the OCI image of the bento; BASE=... takes another base image
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@hearth image $(if $(BASE),--base $(BASE))
 
@@ -57,11 +57,11 @@ kubeflow: .venv-kubeflow/done ## compile the pipeline for Kubeflow anew, with it
 # Two workers, as CI's machine has two cores; a file stays with one of them, in the order of LONGEST in tests/conftest.py.
 # One thread each, as in the stages: beside other load two threads wait for each other, and tests/test_leakage.py took 105
 # seconds of CPU instead of 29.
-test: .venv/dev.done .venv-airflow/done .venv-kubeflow/done ## run the whole test suite
+test: .venv/dev.done .venv/native.done .venv-airflow/done .venv-kubeflow/done ## run the whole test suite
 	@sh tests/system.sh
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-image: .venv/dev.done .venv-kubeflow/done ## build, run and stop the real image with podman (some minutes)
+test-image: .venv/dev.done .venv/native.done .venv-kubeflow/done ## build, run and stop the real image with podman (some minutes)
 	@[ -e models/house_prices.bento ] || $(MAKE) run
 	@sh tests/system.sh image
 	@HEARTH_TEST_IMAGE=1 python -m pytest tests/test_image.py tests/test_image_engine.py tests/test_image_road_engine.py
@@ -85,7 +85,7 @@ format: .venv/dev.done ## mend what the linter and the formatter can mend
 docs: .venv/road.done ## write docs/data.md and the tables of README.md anew
 	@hearth docs
 
-bench: .venv/road.done ## run the benchmarks (a quarter of an hour)
+bench: .venv/native.done ## run the benchmarks (a quarter of an hour)
 	@[ -d models/model ] || $(MAKE) run
 	@python benchmarks/one_row.py
 	@python benchmarks/log.py
@@ -107,7 +107,7 @@ clean: ## remove the venvs and the caches; data and models stay
 	@echo "making .venv"
 	@$(PYTHON) -m venv .venv
 
-.venv/locked.done: requirements.lock pyproject.toml | .venv/bin/python
+.venv/road.done: requirements.lock pyproject.toml | .venv/bin/python
 	@echo "installing requirements.lock (a minute or two, once)"
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -117,8 +117,8 @@ clean: ## remove the venvs and the caches; data and models stay
 	@sh tools/merging.sh
 	@touch $@
 
-# What prices a house in a third of the time; where no compiler is, it says so, and numpy does it.
-.venv/road.done: .venv/locked.done src/hearth/native.c
+# What prices a batch in a quarter of the time; where no compiler is, it says so, and numpy does it.
+.venv/native.done: src/hearth/native.c .venv/road.done
 	@hearth native
 	@touch $@
 

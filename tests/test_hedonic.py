@@ -8,7 +8,7 @@ import pytest
 from samples import params
 
 from hearth.errors import Refusal
-from hearth.hedonic import DECIMALS, HedonicParams, residuals
+from hearth.hedonic import DECIMALS, Hedonic, HedonicParams, fit_hedonic, residuals
 from hearth.strict import parse
 
 ROWS = 400
@@ -187,3 +187,70 @@ def test_impossible_params_are_refused(edit: dict[str, Any], said: str) -> None:
     with pytest.raises(Refusal) as caught:
         parse(HedonicParams, params("hedonic") | edit, "params.yaml: hedonic")
     assert said in str(caught.value)
+
+
+# The regression as a part of the price
+
+
+def fitted() -> tuple[np.ndarray, Hedonic]:
+    """Return inputs, one of them wide and so logged, one of two values, and a regression on them."""
+    inputs = np.column_stack(
+        [np.exp(RANDOM.normal(7.5, 0.7, ROWS)), RANDOM.integers(0, 2, ROWS), RANDOM.uniform(3, 9, ROWS)]
+    )
+    target = 0.6 * np.log(inputs[:, 0]) + 0.2 * inputs[:, 1] + 0.1 * inputs[:, 2] ** 2 + LEVELS[GROUPS]
+    params_ = EXACT.model_copy(update={"inputs": ("area", "view", "rooms")})
+    return inputs, fit_hedonic(inputs, GROUPS, target, params_)
+
+
+def test_a_value_differs_from_another_by_the_law() -> None:
+    inputs, found = fitted()
+    assert [(term.input, term.logged) for term in found.terms] == [("area", True), ("view", False), ("rooms", False)]
+    assert found.terms[1].bend == 0.0
+    law = 0.6 * np.log(inputs[:, 0]) + 0.2 * inputs[:, 1] + 0.1 * inputs[:, 2] ** 2
+    np.testing.assert_allclose(found.value(inputs) - found.value(inputs)[0], law - law[0], atol=2e-3)
+
+
+def test_a_row_alone_has_the_value_it_has_among_others_to_the_last_bit() -> None:
+    inputs, found = fitted()
+    alone = np.concatenate([found.value(inputs[row : row + 1]) for row in range(ROWS)])
+    assert alone.tobytes() == found.value(inputs).tobytes()
+    assert found.value(inputs[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("way", ["least", "most"])
+def test_beyond_the_training_rows_a_value_stays_what_it_is_at_their_end(place: int, way: str) -> None:
+    """No sale says how a square goes on; a logarithm of nothing would be endless."""
+    inputs, found = fitted()
+    end = inputs[:1].copy()
+    end[0, place] = getattr(found.terms[place], way)
+    for beyond in [-1e6, 0.0, -np.inf] if way == "least" else [1e9, np.inf]:
+        further = end.copy()
+        further[0, place] = beyond
+        assert found.value(further).tolist() == found.value(end).tolist()
+    nearer = end.copy()
+    nearer[0, place] = np.median(inputs[:, place])
+    assert found.value(nearer).tolist() != found.value(end).tolist()
+
+
+def test_an_empty_cell_is_valued_as_the_middle_of_the_training_rows() -> None:
+    inputs, found = fitted()
+    empty, middle = inputs[:1].copy(), inputs[:1].copy()
+    empty[0, 0], middle[0, 0] = np.nan, np.median(inputs[:, 0])
+    assert found.value(empty).tolist() == found.value(middle).tolist()
+
+
+def test_a_regression_on_nothing_says_nothing() -> None:
+    found = fit_hedonic(np.ones((4, 2)), np.array([1, 1, 2, 2]), np.arange(4.0), EXACT)
+    assert found.terms == ()
+    assert found.value(np.empty((3, 0))).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_solvers_last_bits_reach_no_coefficient() -> None:
+    """Nor where two inputs say nearly the same and the params allow no penalty: a manifest holds coefficients."""
+    near = np.column_stack([INPUTS[:, 0], INPUTS[:, 0], INPUTS[:, 1]])
+    target, params_ = RANDOM.normal(13, 1, ROWS), EXACT.model_copy(update={"inputs": ("a", "b", "c")})
+    wanted = fit_hedonic(near, GROUPS, target, params_)
+    for _ in range(5):
+        order = RANDOM.permutation(ROWS)
+        assert fit_hedonic(near[order], GROUPS[order], target[order], params_) == wanted

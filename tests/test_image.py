@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -16,9 +17,11 @@ from test_locks import pins
 
 from hearth.cli import main
 from hearth.errors import Refusal
+from hearth.native import LIBRARY, NATIVE, native
 from hearth.operations import image
 from hearth.sbom import locked, sbom
 
+COMPILER = shutil.which("cc")
 LOCK = (PROJECT / "requirements-serve.lock").read_text()
 FILES = {"model.onnx": {"sha256": "a" * 64, "bytes": 3}, "contract.yaml": {"sha256": "b" * 64, "bytes": 4}}
 MANIFEST = {"model_version": "2015-03-01-abc", "files": FILES}
@@ -225,12 +228,28 @@ def test_the_engine_gets_the_bento_its_bill_and_nothing_else(project: Path, caps
         "sbom.cdx.json",
     }
     assert context["sbom.cdx.json"].read_bytes() == (project / "dist/house_prices.cdx.json").read_bytes()
-    said = capsys.readouterr().out
+    said, note = capsys.readouterr()
+    assert note.startswith("note: the image will compute in numpy")  # no compiler is here
     assert said.startswith(
         "house_prices:0123456789abcdef: 400 MB, model 2015-03-01-abc; its SBOM: dist/house_prices.cdx.json\n"
     )
     assert "podman run --rm --read-only --tmpfs /tmp --cap-drop all" in said
     assert "-p 127.0.0.1:3000:3000" in said
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler is here")
+def test_with_a_compiler_the_engine_gets_the_compiled_way_to_a_price(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the Containerfile puts it where the service's environment looks for it."""
+    pretend(project, "podman")
+    monkeypatch.setenv("PATH", f"{project / 'bin'}{os.pathsep}{Path(str(COMPILER)).parent}")
+    assert main(["image"]) == 0
+    assert "note:" not in capsys.readouterr().err
+    path = project / "context/native" / LIBRARY
+    monkeypatch.setenv(NATIVE, str(path))
+    assert native() is not None
+    assert ("COPY", "native /opt/hearth/lib") in FINAL
 
 
 def test_an_image_that_is_too_large_is_an_error(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

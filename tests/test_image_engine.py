@@ -6,6 +6,7 @@
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -142,6 +143,7 @@ def test_the_container_answers_as_the_release_does(running: Running, built: tupl
         )
     told = running.get("/model")[1]
     assert (told["model_version"], told["git_commit"]) == (built[0].model_version, image.revision())
+    assert told["computed_by"] == ("native" if shutil.which("cc") else "numpy")
 
 
 def test_it_runs_as_no_root_without_rights_on_a_root_that_is_read_only(running: Running) -> None:

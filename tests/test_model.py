@@ -266,6 +266,26 @@ def test_a_rows_inputs_do_not_know_another_sale_of_its_house(flat_market: None) 
     assert any(moved)
 
 
+@pytest.mark.parametrize("way", [5.0, -5.0])
+def test_what_a_wild_sale_tells_its_neighbours_ends_at_the_limit(flat_market: None, way: float) -> None:
+    """A gift, or a slip, is known as a sale `outlier_log` away from houses alike in its group; others stay as they were."""
+
+    def residual(limit: float) -> np.ndarray:
+        near = params("features")["neighbours"] | {"outlier_log": limit}
+        known = prepare(with_prices(once(7, math.exp(way))), contract(), made(features=recipe(neighbours=near))).known
+        assert known is not None
+        return known.known[:, -1]
+
+    free, held = residual(100.0), residual(0.4)
+    group = SOLD["zipcode"] == SOLD["zipcode"][7]
+    level = free[group].mean()  # to which the wild one belongs
+    assert abs(free[7] - level) > 2
+    assert held[7] - level == pytest.approx(math.copysign(0.4, way), abs=2e-6)
+    calm = np.abs(free - free.mean()) < 0.1
+    assert calm.any()
+    assert (np.abs(held - free) <= np.abs(free) + 1e-9).all()
+
+
 def test_leave_one_out_would_let_trees_read_a_rows_price_off_its_neighbours(flat_market: None) -> None:
     """The negative proof: at one place, the mean of all others is the lower, the dearer the row itself.
 
@@ -508,7 +528,7 @@ INPUT, TARGET, OUT_OF_FOLD, PRICE, SPREAD = range(5)
     ("chosen", "moved"),
     [
         pytest.param(lambda: made(member={"iterations": 24}), [PRICE], id="a member"),
-        pytest.param(lambda: made({"outlier_log": 0.05}), [INPUT, OUT_OF_FOLD, PRICE, SPREAD], id="outlier_log"),
+        pytest.param(lambda: made({"outlier_log": 0.05}), [PRICE], id="outlier_log"),
         pytest.param(lambda: made({"neighbour_folds": 7}), [INPUT, OUT_OF_FOLD, PRICE, SPREAD], id="neighbour_folds"),
         pytest.param(lambda: made({"seed": 2}), [INPUT, OUT_OF_FOLD, PRICE, SPREAD], id="seed"),
         pytest.param(lambda: made({"out_of_fold": MODEL.out_of_fold.model_copy(update={"folds": 4})}), [OUT_OF_FOLD, SPREAD], id="folds out of fold"),
@@ -517,6 +537,7 @@ INPUT, TARGET, OUT_OF_FOLD, PRICE, SPREAD = range(5)
         pytest.param(lambda: made(hedonic=whole_recipe().hedonic.model_copy(update={"penalty": 500.0})), [INPUT, TARGET, OUT_OF_FOLD, PRICE, SPREAD], id="hedonic"),
         pytest.param(lambda: made(market=whole_recipe().market.model_copy(update={"smoothing": 1.0})), [INPUT, TARGET, OUT_OF_FOLD, PRICE, SPREAD], id="market"),
         pytest.param(lambda: made(features=recipe(neighbours=params("features")["neighbours"] | {"count": 9})), [INPUT, OUT_OF_FOLD, PRICE, SPREAD], id="neighbours"),
+        pytest.param(lambda: made(features=recipe(neighbours=params("features")["neighbours"] | {"outlier_log": 0.05})), [INPUT, OUT_OF_FOLD, PRICE, SPREAD], id="neighbours' outliers"),
     ],
 )  # fmt: skip
 def test_every_part_of_the_recipe_reaches_what_it_should_and_nothing_before_it(chosen: Any, moved: list[int]) -> None:

@@ -20,7 +20,7 @@ Columns = dict[str, np.ndarray]
 def made(**other: Any) -> NeighbourParams:
     """Return params of a small look-up, with some keys changed."""
     small = {
-        "lat": "lat", "long": "long", "middle_lat": 47.5, "count": COUNT,
+        "lat": "lat", "long": "long", "middle_lat": 47.5, "count": COUNT, "outlier_log": 0.4,
         "likeness": {"area": {"km": 2.0, "log": True}, "grade": {"km": 1.0, "log": False}},
         "means": {
             "near": {"alike": False, "softening_km2": 0.05, "power": 2},

@@ -123,11 +123,11 @@ def test_releases_and_rollbacks_from_one_end_to_the_other(
 def a_doubt_needs_a_reason(project: Checkout) -> None:
     """Promote the branch `other` under a margin that nothing can prove."""
     project.run("git", "checkout", "--quiet", "other")
-    set_params(project, {"releases.margins.mdape": 0.0})
+    set_params(project, {f"releases.margins.{name}": 0.0 for name in ("rmse_log", "mdape", "bias", "coverage")})
     project.run("git", "commit", "--quiet", "--all", "--message", "Allow nothing")
     said = hearth(project, "promote", status=1)
     assert f"it is not proved that HEAD is no worse than the champion {A}" in said
-    assert re.search(r"mdape may be worse by up to 0\.\d+, allowed is 0:", said)
+    assert re.search(r"(mdape|rmse_log|bias|coverage) may be worse by up to 0\.\d+, allowed is 0:", said), said
     assert "params.yaml changes what it is judged by: releases.margins.mdape was 0.03, is 0.0" in said
     assert f"it is not proved that HEAD is no worse than the champion {A}" in hearth(
         project, "promote", "--reason", " ", status=1
@@ -378,7 +378,7 @@ def test_two_branches_that_differ_in_one_param(clone: Clone, tmp_path: Path) -> 
     assert one == two
     found = json.loads(one)
     assert set(found["params"]) == {"model.members.coarse_median.seed", "model.members.median.seed"}
-    assert found["params"]["model.members.coarse_median.seed"] == {"base": 1, "candidate": 2}
+    assert found["params"]["model.members.coarse_median.seed"] == {"base": 7, "candidate": 2}
     for difference in found["differences"].values():
         assert difference["interval"][0] <= difference["difference"] <= difference["interval"][1]
     assert found["rows"] == json.loads((project.root / "metrics/metrics.json").read_text())["rows_test"]
@@ -446,7 +446,7 @@ def test_the_workflow_of_a_pull_request_runs_here(clone: Clone, tmp_path: Path) 
             project.run("bash", "-euo", "pipefail", "-c", step["run"], **given)
     said = (tmp_path / "summary").read_text()
     assert said.startswith("## hearth compare: ")
-    assert "| model.members.coarse_median.seed | 1 | 2 |" in said
+    assert "| model.members.coarse_median.seed | 7 | 2 |" in said
     assert (forge / "commented").read_text() == said
     assert (forge / "asked").read_text().startswith("pr comment 7 --body-file comparison.md")
     assert all((project.root / path).stat().st_size > 1000 for path in uploaded)

@@ -169,3 +169,14 @@ def test_a_null_becomes_a_missing_number() -> None:
     assert np.isnan(found["grade"]).tolist() == [True, False]
     assert np.isnan(found["waterfront"]).tolist() == [True, False]
     assert found["waterfront"][1] == 1.0
+
+
+def test_days_of_the_log_are_texts_and_mean_the_same() -> None:
+    """The monitor makes columns of what was logged, where a day is a text and an old entry may have none."""
+    days = [datetime.date(2014, 5, 2), None, datetime.date(2016, 2, 29), datetime.date(1969, 12, 31)]
+    dated = [HOUSE | {"date": day} for day in days]
+    written = [HOUSE | {"date": None if day is None else str(day)} for day in days]
+    wanted = np.array(["2014-05-02", "2015-03-01", "2016-02-29", "1969-12-31"], dtype="datetime64[D]")
+    for some in (dated, written, [*dated[:2], *written[2:]]):
+        found = columns_of(some, contract(), AS_OF)["date"]
+        assert (found.dtype, found.tolist()) == (wanted.dtype, wanted.tolist())

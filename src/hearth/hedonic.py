@@ -18,6 +18,7 @@ from hearth.strict import Listed, Strict
 Floats = NDArray[np.float64]
 
 DECIMALS = 6  # of coefficients, values and residuals: a solver's last bits differ between CPUs
+PENALTY_MIN = 1e-3  # without any, an input that says nearly the same as another has no coefficient of its own
 CONSTANTS = 9  # decimals of what inputs are standardised by: so do those of logarithms
 
 
@@ -90,7 +91,7 @@ def fit_hedonic(inputs: Floats, groups: NDArray[Any], target: Floats, params: He
     Coefficients are those of a ridge regression within groups, on standardised inputs and their squares: a group's own
     level explains nothing away. A positive input whose largest value is `logged_from` times its smallest is logged.
     """
-    terms, columns = [], []
+    terms, columns, bent = [], [], []
     for name, values in zip(params.inputs, inputs.astype(np.float64).T, strict=True):
         filled = values[np.isfinite(values)]
         if not len(filled) or filled.max() == filled.min():
@@ -101,17 +102,18 @@ def fit_hedonic(inputs: Floats, groups: NDArray[Any], target: Floats, params: He
         z = np.log(z) if logged else z
         centre, scale = round(float(z.mean()), CONSTANTS), round(float(z.std()), CONSTANTS) or 1.0
         z = (z - centre) / scale
-        bent = len(np.unique(filled)) > 2  # the square of two values is the same column twice
         terms.append(Term(input=name, logged=logged, least=least, most=most, empty=empty, centre=centre, scale=scale,
-                          slope=0.0, bend=float(bent)))  # fmt: skip
-        columns += [z, z**2] if bent else [z]
+                          slope=0.0, bend=0.0))  # fmt: skip
+        bent.append(len(np.unique(filled)) > 2)  # the square of two values is the same column twice
+        columns += [z, z**2] if bent[-1] else [z]
     if not terms:
         return Hedonic(terms=())
     centred = np.column_stack([_within(column, groups) for column in columns])
-    matrix = centred.T @ centred + (params.penalty + 1e-9) * np.eye(len(columns))
+    matrix = centred.T @ centred + max(params.penalty + 1e-9, PENALTY_MIN) * np.eye(len(columns))
     slopes = iter(np.round(np.linalg.solve(matrix, centred.T @ _within(target, groups)), DECIMALS).tolist())
     fitted = [
-        t.model_copy(update={"slope": next(slopes) + 0.0, "bend": next(slopes) + 0.0 if t.bend else 0.0}) for t in terms
+        term.model_copy(update={"slope": next(slopes) + 0.0, "bend": next(slopes) + 0.0 if square else 0.0})
+        for term, square in zip(terms, bent, strict=True)
     ]
     return Hedonic(terms=tuple(fitted))
 

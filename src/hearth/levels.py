@@ -38,7 +38,7 @@ class Levels:
         """
         depth, trees = feature.shape
         fits = threshold.shape == (depth, trees) and leaf.shape == (trees, 2**depth) and depth <= DEPTH_MAX
-        if not fits or ends[-1] != trees:
+        if not fits or not ordered(ends, trees) or feature.min(initial=0) < 0:
             raise ValueError("features, thresholds, leaves and ends of trees that do not fit each other")
         self.feature, self.threshold, self.leaf, self.ends = feature, threshold, leaf, ends
         self._asked = np.ascontiguousarray(feature, dtype=np.intp).ravel()  # which numpy need not convert in each call
@@ -70,6 +70,11 @@ class Levels:
         for feature, threshold, bit in zip(self.feature, self.threshold, self.bits, strict=True):
             np.bitwise_or(number, (columns[feature] > threshold[:, None]) * bit, out=number)
         return np.ascontiguousarray(number.T)
+
+
+def ordered(ends: NDArray[np.int64], trees: int) -> bool:
+    """Return whether ensembles that end so hold all trees, each once: compiled code would read beside them."""
+    return bool(ends[0] >= 0 and ends[-1] == trees and (np.diff(ends) >= 0).all())
 
 
 def is_level(tree: Tree) -> bool:

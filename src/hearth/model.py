@@ -1,4 +1,4 @@
-"""Fit the price model: a price index, what the neighbours say, and boosted trees for the rest, with an interval."""
+"""Fit the price model: an index, a regression, what the neighbours say, and boosted trees for the rest, with an interval."""
 
 from dataclasses import dataclass
 
@@ -211,11 +211,11 @@ def _neighbours(
 
     Not leave-one-out: the mean of all others is lower exactly where the row itself is dear, so trees would read a row's
     own price off its neighbours. The flag of an earlier sale is no mean, and looks at all known sales. A sale further than
-    `outlier_log` from houses alike in its group counts as so far away, as in grow_member.
+    `outlier_log` from houses alike in its group counts as so far away: a gift would make a street cheap.
     """
     params: NeighbourParams = recipe.features.neighbours  # type: ignore[assignment]  # the caller asks first
     time, groups, own = contract.time.name, columns[recipe.hedonic.group], explaining
-    limit = recipe.model.outlier_log
+    limit = params.outlier_log
 
     def known(rows: NDArray[np.int64]) -> Neighbours:
         left, beyond = residuals(own[rows], groups[rows], target[rows], recipe.hedonic)

@@ -44,6 +44,7 @@ typedef struct {
 
 typedef struct {
     int64_t columns, means, count; /* count: nearest sales that are looked at */
+    const double *east, *north;    /* (sales,) */
     const double *like;            /* (sales, columns) */
     const double *residual;        /* (sales,) */
     const double *softening;       /* (means,) */
@@ -52,8 +53,7 @@ typedef struct {
 } Means;
 
 typedef struct {
-    const int64_t *numbers; /* of the sales of a square, ascending */
-    const double *east, *north;
+    const int32_t *numbers; /* of the sales of a square, ascending */
     int64_t sales;
 } Square;
 
@@ -168,14 +168,17 @@ ASKED(asked_32, , Floats, Words32, uint32_t, TRUTHS_32, ABOVE)
 ASKED(asked_64, , Floats, Words64, uint64_t, TRUTHS_64, ABOVE)
 ASKED(asked_missing_32, , Floats, Words32, uint32_t, TRUTHS_32, ABOVE_OR_MISSING)
 ASKED(asked_missing_64, , Floats, Words64, uint64_t, TRUTHS_64, ABOVE_OR_MISSING)
-#ifdef __x86_64__ /* whose later processors compare twice as many at a time */
+#if defined(__x86_64__) && !defined(HEARTH_NARROW) /* whose later processors compare twice as many at a time */
+#define WIDE
+#endif
+#ifdef WIDE
 typedef float Wide __attribute__((vector_size(32)));
 typedef uint32_t WideWords __attribute__((vector_size(32)));
 ASKED(asked_wide, __attribute__((target("avx2"))), Wide, WideWords, uint32_t, TRUTHS_32, ABOVE)
 #endif
 
 static Asked *asked(int few, int missing) {
-#ifdef __x86_64__
+#ifdef WIDE
     if (few && !missing && __builtin_cpu_supports("avx2")) return asked_wide;
 #endif
     return few ? (missing ? asked_missing_32 : asked_32) : missing ? asked_missing_64 : asked_64;
@@ -248,11 +251,11 @@ static double ranked(double *values, int64_t count, int64_t place) {
 }
 
 /* Take the nearest sales of a square, ascending by number; of several alike, the first. Return how many they are. */
-static int64_t nearest(const Square *square, const double *house, int64_t wanted, double *scratch, double *near, int64_t *number) {
-    int64_t sales = square->sales, count = 0, tied;
+static int64_t nearest(const Means *m, const Square *square, const double *house, double *scratch, double *near, int32_t *number) {
+    int64_t sales = square->sales, wanted = m->count, count = 0, tied;
     double *away = scratch, *order = scratch + sales, last;
     for (int64_t i = 0; i < sales; i++) {
-        double east = square->east[i] - house[0], north = square->north[i] - house[1];
+        double east = m->east[square->numbers[i]] - house[0], north = m->north[square->numbers[i]] - house[1];
         away[i] = east * east + north * north;
     }
     if (sales <= wanted) {
@@ -281,8 +284,8 @@ void hearth_means(const Means *m, const double *house, const Square *square, int
     int64_t columns = m->columns, width = columns + 2;
     for (int64_t h = 0; h < houses; h++, house += width, square++, found += m->means) {
         double near[NEAREST_MAX + 1], alike[NEAREST_MAX], half[NEAREST_MAX], weight[NEAREST_MAX], part[NEAREST_MAX];
-        int64_t number[NEAREST_MAX + 1]; /* one more, since the next place is written before it is known whether it stays */
-        int64_t count = nearest(square, house, m->count, scratch, near, number);
+        int32_t number[NEAREST_MAX + 1]; /* one more, since the next place is written before it is known whether it stays */
+        int64_t count = nearest(m, square, house, scratch, near, number);
         for (int64_t i = 0; i < count; i++) {
             const double *like = m->like + number[i] * columns;
             double unlike = 0;

@@ -1,7 +1,7 @@
-"""Price by compiled code where it is there: trees and neighbours' means, to the last bit what numpy says, some times as fast.
+"""Price by compiled code where it is there: trees and neighbours' means, to the last bit what numpy says, in less time.
 
 The library is one C file, compiled into the environment by whoever sets that up (`hearth native`, which `make` calls); it
-is no part of a bento, whose bytes do not depend on a compiler. Without it, all is as before, and slower. It is loaded
+is no part of a bento, whose bytes do not depend on a compiler. Without it numpy does the same. It is loaded
 only if it was made from the very native.c that lies beside this file, and used only once it has given numpy's answers.
 """
 
@@ -50,7 +50,7 @@ class _Trees(ctypes.Structure):
 class _Means(ctypes.Structure):
     _fields_ = (
         *((name, _Long) for name in ("columns", "means", "count")),
-        *((name, _Address) for name in ("like", "residual", "softening", "alike", "fourth")),
+        *((name, _Address) for name in ("east", "north", "like", "residual", "softening", "alike", "fourth")),
         ("twin", ctypes.c_double),
     )
 
@@ -72,7 +72,10 @@ def native() -> "Native | None":
     if named == OFF or not (named or path.is_file()):
         return None
     try:
-        library = ctypes.PyDLL(str(path))  # which keeps the interpreter's lock: a call takes microseconds
+        if not _whole(path.read_bytes()):
+            raise OSError("it is cut off")  # whose loading would end this process
+        # PyDLL keeps the interpreter's lock: all calls of a release share its scratch.
+        library = ctypes.PyDLL(str(path))
         library.hearth_source.restype = ctypes.c_char_p
         made_from = library.hearth_source().decode()
     except (OSError, AttributeError) as error:
@@ -86,6 +89,15 @@ def native() -> "Native | None":
             f"{NATIVE}: {path} was made from another native.c; `hearth native` makes it anew, `off` does without."
         )
     return Native(library)
+
+
+def _whole(content: bytes) -> bool:
+    """Return whether a file holds all that its ELF header speaks of, whose sections end it; of other kinds nothing is known."""
+    if content[:5] != b"\x7fELF\x02":  # 64 bits
+        return bool(content)
+    sections = int.from_bytes(content[40:48], "little")
+    size, number = (int.from_bytes(content[place : place + 2], "little") for place in (58, 60))
+    return len(content) >= max(64, sections + size * number)
 
 
 class Native:
@@ -132,7 +144,7 @@ class Native:
         if known.params.count > _NEAREST_MAX:
             return known
         found = Compiled(known, self.library)
-        some = known.known[:: max(1, len(known.known) // SAMPLE), :-2] + 0.01
+        some = known.known[np.linspace(0, len(known.known) - 1, SAMPLE).astype(int), :-2] + 0.01
         if not np.array_equal(found.means(some), known.means(some)):
             raise Refusal(DIFFERS)
         return found
@@ -146,7 +158,7 @@ def _telling(parts: Sequence[Levels | Masks], n_inputs: int) -> Inputs:
             known = np.sort(part.threshold[(part.feature == feature) & np.isfinite(part.threshold)])
             if len(known):
                 found[:, feature] = known[np.linspace(0, len(known) - 1, SAMPLE).astype(int)]
-    found[0, ::2] = np.nan
+    found[0, ::2] = found[1, 1::2] = np.nan
     return found
 
 
@@ -161,6 +173,8 @@ def _pointing(struct: ctypes.Structure, **arrays: NDArray[np.generic] | None) ->
 def _laid_out(part: Levels | Masks, n_inputs: int) -> Any:
     """Return the tables of native.c: by tree for many rows, and by feature and threshold for a row alone."""
     splits, trees = part.feature.shape
+    if part.feature.max() >= min(n_inputs, 2**16):
+        raise ValueError(f"a tree that asks for input {part.feature.max()} of {n_inputs}")
     mark = np.broadcast_to(part.bits, part.feature.shape) if isinstance(part, Levels) else part.ruled_out
     right = np.zeros_like(part.feature, dtype=bool) if isinstance(part, Levels) else part.right_if_missing
     # The rest fills shorter trees up. What nothing lies above still says where missing values go.
@@ -191,10 +205,12 @@ class Compiled(Neighbours):
 
     def __init__(self, known: Neighbours, library: ctypes.PyDLL) -> None:
         """Take the sales that are known and the library."""
-        vars(self).update(vars(known))
+        super().__init__(known.known, known.params)
         self._call = library.hearth_means
         self._struct = _pointing(
             _Means(columns=len(self._like), means=len(self._alike), count=self._count, twin=TWIN_KM2),
+            east=np.ascontiguousarray(self.known[:, 0]),
+            north=np.ascontiguousarray(self.known[:, 1]),
             like=np.ascontiguousarray(self._like.T),
             residual=self._residual,
             softening=self._softening.ravel(),
@@ -207,9 +223,12 @@ class Compiled(Neighbours):
 
     def means(self, houses: Floats) -> Floats:
         """Return the means (n_houses, n_means) of houses that have a place."""
+        houses = np.ascontiguousarray(houses, dtype=np.float64)
+        found = np.empty((len(houses), len(self._alike)))
+        if not len(houses):
+            return found
         squares = [self._candidates_in(tuple(square)) for square in (houses[:, :2] // SQUARE_KM).tolist()]
         rows = squares[0].row if len(squares) == 1 else np.concatenate([square.row for square in squares])
-        found = np.empty((len(houses), len(self._alike)))
         self._call(self._struct, houses.ctypes.data, rows.ctypes.data, len(houses), self._address, found.ctypes.data)
         return found
 
@@ -217,14 +236,13 @@ class Compiled(Neighbours):
         if (found := self._kept.get(square)) is None:
             if len(self._kept) >= SQUARES_MAX:
                 self._kept.clear()
-            numbers = self._candidates(square)
-            found = self._kept[square] = _Candidates(numbers, self._east[numbers], self._north[numbers])
+            found = self._kept[square] = _Candidates(self._candidates(square))
         return found
 
 
 class _Candidates:
     """Hold the sales of a square, and the struct Square of native.c that says where they are."""
 
-    def __init__(self, numbers: NDArray[np.int64], east: Floats, north: Floats) -> None:
-        self.arrays = numbers, east, north
-        self.row = np.array([*(array.ctypes.data for array in self.arrays), len(numbers)])
+    def __init__(self, numbers: NDArray[np.int32]) -> None:
+        self.numbers = numbers
+        self.row = np.array([numbers.ctypes.data, len(numbers)])

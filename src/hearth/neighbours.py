@@ -1,9 +1,8 @@
 """Say what the sales around a house, and those of houses alike, tell of its price: kernel means of known residuals.
 
 A known sale's residual is its log price without the market's level and without what the house itself explains, so a
-mean of residuals is what the place adds. Only sales that the model was fitted on are known. The look-up is exact, and in
-plain numpy, whose thirty calls on some hundred numbers cost less than one question to a search tree; a table goes the
-same way in blocks of rows, to the same bits.
+mean of residuals is what the place adds. Only sales that the model was fitted on are known. The look-up is exact, in blocks of
+rows; where the compiled code of native.py is, a service computes the same bits by that.
 
 Source: Nadaraya (1964) and Watson (1964) for kernel means; guides to comparable sales call the same thing comparables.
 """
@@ -27,7 +26,7 @@ DECIMALS = 6  # sums in another order differ in their last bits; trees must not 
 KM_PER_DEGREE = 111.19  # of latitude, on a sphere of the earth's mean radius
 SQUARE_KM = 0.5  # side of the squares whose candidates are kept; smaller ones are many, larger ones hold too many sales
 ROWS = 64  # of a table at a time, so that a block stays in the processor's cache
-SQUARES_MAX = 2000  # kept at a time, some 25 KB each; the shipped sales lie in 900
+SQUARES_MAX = 10_000  # kept at a time, a KB each; the shipped sales lie in 4,200
 # A sale this near, in place and likeness, counts half: the house itself counts nothing, and there is no step to it. With
 # a step, one square foot more would make a sold house its own neighbour and move its price by a tenth.
 TWIN_KM2 = 0.001
@@ -56,6 +55,7 @@ class NeighbourParams(Strict):
     long: str
     middle_lat: float = Field(gt=-90, lt=90)
     count: int = Field(ge=1, le=10_000)
+    outlier_log: float = Field(gt=0)
     likeness: dict[str, Likeness]
     means: dict[str, Mean]
 
@@ -97,7 +97,7 @@ class Neighbours:
         self._alike = np.array([int(mean.alike) for mean in means])
         self._softening = np.array([mean.softening_km2 for mean in means])[:, None, None]
         self._fourth = np.flatnonzero([mean.power == 4 for mean in means])
-        self._squares: dict[Square, NDArray[np.int64]] = {}
+        self._squares: dict[Square, NDArray[np.int32]] = {}
         self._like, self._residual = np.ascontiguousarray(known[:, 2:-2].T), np.ascontiguousarray(known[:, -1])
         self._east, self._north = np.concatenate(
             [known[:, :2].T, [[math.inf]] * 2], axis=1
@@ -170,7 +170,7 @@ class Neighbours:
         weight *= self._residual[numbers]
         return np.asarray(weight.sum(axis=2) / np.maximum(total, 1e-300)).T  # without any but itself: 0
 
-    def _square(self, square: Square) -> NDArray[np.int64]:
+    def _square(self, square: Square) -> NDArray[np.int32]:
         """Return the numbers of the candidates of a square, which are kept for the next house in it."""
         if square not in self._squares:
             if len(self._squares) >= SQUARES_MAX:
@@ -178,7 +178,7 @@ class Neighbours:
             self._squares[square] = self._candidates(square)
         return self._squares[square]
 
-    def _candidates(self, square: Square) -> NDArray[np.int64]:
+    def _candidates(self, square: Square) -> NDArray[np.int32]:
         """Return the numbers of the sales among which the nearest of every point of a square are.
 
         If the k-th nearest of the middle is r away and a corner h, then the k nearest of any point in the square are
@@ -187,7 +187,7 @@ class Neighbours:
         middle = (np.array(square) + 0.5) * SQUARE_KM
         away = np.sqrt(((self.known[:, :2] - middle) ** 2).sum(axis=1))
         reach = np.partition(away, self._count - 1)[self._count - 1] + math.sqrt(2) * SQUARE_KM
-        return np.flatnonzero(away <= reach + 1e-9)
+        return np.flatnonzero(away <= reach + 1e-9).astype(np.int32)
 
 
 def _numbered(days: NDArray[np.datetime64]) -> NDArray[np.int64]:

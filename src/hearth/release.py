@@ -239,7 +239,7 @@ class Release:
 def opened(graph: bytes, n_inputs: int, fast: Fast | None = None) -> Evaluate:
     """Return what evaluates a graph: by its tables where it has those of all its trees, else ONNX Runtime.
 
-    It takes inputs (n_rows, n_inputs) to (n_rows, 2): log prices net of the index, and expected sizes of the error.
+    It takes inputs (n_rows, n_inputs) to (n_rows, 2): log prices net of index and regression, and expected sizes of the error.
     """
     options = onnxruntime.SessionOptions()
     # One thread: more of them only wait for each other on a row or a thousand.

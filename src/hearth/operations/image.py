@@ -119,7 +119,7 @@ def lay_out(bento: bytes, context: Path) -> Image:
     try:
         write_bytes(context / "native" / LIBRARY, library())
     except Refusal as refusal:
-        print(f"note: the image will compute in numpy, some three times as slow: {refusal}", file=sys.stderr)
+        print(f"note: the image will compute in numpy, which is slower: {refusal}", file=sys.stderr)
     return Image(f"{NAME}:{version}", str(manifest["model_version"]), bill)
 
 

@@ -1,7 +1,7 @@
 """Compile the code that prices and batches are computed by, for this environment; `make` calls it.
 
-Without a compiler the service computes in numpy: the same prices to the last bit, some three times as slow. Exit status 0 all the
-same, with a notice; with --check, 1 where the compiled code is not there or not of this native.c.
+Without a compiler the service computes in numpy: the same prices to the last bit, a batch in four times the time. Exit status 0 all
+the same, with a notice; with --check, 1 where the compiled code is not there or not of this native.c.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hearth.errors import Refusal
-from hearth.native import FLAGS, LIBRARY, SOURCE, digest, native, place
+from hearth.native import FLAGS, LIBRARY, NATIVE, OFF, SOURCE, digest, native, place
 from hearth.storage import write_bytes
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -27,19 +27,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compile, and load what was compiled."""
+    """Compile, or look for what was compiled."""
     if options.check:
+        if os.environ.get(NATIVE) == OFF:
+            raise Refusal(f"{NATIVE}={OFF} says to do without; unset it.")
         if native() is None:
             raise Refusal(f"{place()} is not there, or not of this {SOURCE.name}; `hearth native` makes it.")
-        print("prices are computed by compiled code")
+        print("prices are computed by compiled code, once it has given numpy's answers")
         return 0
     target: Path = options.output or place()
     try:
         write_bytes(target, library())  # under another name first: a server that has the old one open goes on with it
     except Refusal as refusal:
-        print(f"note: prices will be computed in numpy, some three times as slow: {refusal}", file=sys.stderr)
+        print(f"note: prices will be computed in numpy, which is slower: {refusal}", file=sys.stderr)
     except OSError as error:
-        print(f"note: prices will be computed in numpy, some three times as slow: {target} cannot be written "
+        print(f"note: prices will be computed in numpy, which is slower: {target} cannot be written "
               f"({error.strerror}); work in a venv of your own.", file=sys.stderr)  # fmt: skip
     return 0
 
