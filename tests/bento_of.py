@@ -7,7 +7,7 @@ from typing import Any
 
 from samples import PROJECT, houses, params, release_files
 
-from hearth.bento import MODULES, build
+from hearth.bento import FILES, build
 
 
 def tiny_bento(target: Path, **log: Any) -> Path:
@@ -16,7 +16,7 @@ def tiny_bento(target: Path, **log: Any) -> Path:
     about = {"service": service | {"log": service["log"] | log}, "golden": [], "metrics": {}, "gate": {}, "typical": houses(1)[0]}  # fmt: skip
     sources = PROJECT / "src/hearth"
     files: dict[str, bytes] = {f"model/{name}": content for name, content in release_files().items()}
-    files |= {f"hearth/{name}.py": (sources / f"{name}.py").read_bytes() for name in MODULES}
+    files |= {f"hearth/{name}": (sources / name).read_bytes() for name in FILES}
     files |= {
         "service.py": (sources / "bento_entry.py").read_bytes(),
         "requirements.txt": (PROJECT / "requirements-serve.lock").read_bytes(),

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from conftest import PROJECT, Remade, sample
 
-from hearth.bento import MODULES, extract, free_port, served
+from hearth.bento import FILES, MODULES, extract, free_port, served
 from hearth.cards import MODEL_CARD, MODEL_SECTIONS
 from hearth.errors import Refusal
 from hearth.journal import LOG_DIR, Entries
@@ -469,7 +469,7 @@ def test_the_bento_holds_what_the_service_loads_and_no_pickle(remade: Remade, tm
     held = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
     model = {f"model/{name}" for name in ("manifest.json", "model.onnx", "contract.yaml", "known_sales.npy")}
     page = {f"page/{name}" for name in ("index.html", "card.html", "page.css", "page.js", "page.svg")}
-    assert held == {f"hearth/{name}.py" for name in MODULES} | model | page | {
+    assert held == {f"hearth/{name}" for name in FILES} | model | page | {
         "service.py",
         "about.json",
         "model_card.md",

@@ -38,6 +38,9 @@ MODULES = ("__init__", "answering", "clock", "contract", "counters", "errors", "
            "intervals", "journal", "levels", "log_files", "log_lines", "market", "masks", "native", "neighbours", "openapi", "prediction_log", "release",
            "request", "rules", "service", "shadow", "signing", "static", "storage", "strict", "trees")  # fmt: skip
 
+# As they lie in the package. The C file is not compiled here; a library has to say that it was made from this very one.
+FILES = (*(f"{name}.py" for name in MODULES), "native.c")
+
 # Of BentoML's own container; it would take that of whoever builds, and the bento's bytes with it.
 CONTAINER_PYTHON = "3.11"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hearth.answering import Answers, ServiceParams
-from hearth.bento import MODULES, NAME, build, served
+from hearth.bento import FILES, NAME, build, served
 from hearth.cards import CardWords, Run, checked, data_document, model_document, run_of
 from hearth.errors import Refusal
 from hearth.explanation import typical
@@ -57,10 +57,7 @@ def main(
     about["typical"] = requests_of(typical(rows, release.contract), release.contract)[0]
     sources = Path(__file__).resolve().parent.parent
     files = {f"model/{name}": content for name, content in read_folder(model).items()}
-    files |= {f"hearth/{name}.py": read_bytes(sources / f"{name}.py") for name in MODULES}
-    files["hearth/native.c"] = read_bytes(
-        sources / "native.c"
-    )  # which a library has to be made from; it is not made here
+    files |= {f"hearth/{name}": read_bytes(sources / name) for name in FILES}
     files |= {"service.py": read_bytes(sources / "bento_entry.py"), "requirements.txt": read_bytes(lock)}
     days = columns_of(tested)[release.contract.time.name]
     figures = (about["metrics"], read_json(evidence), read_text(slices), days, len(read_frame(quarantine)))
