@@ -156,7 +156,7 @@ def test_a_life_that_is_ended_leaves_nothing(project: Checkout) -> None:
     scratch, before = Path(project.environment["TMPDIR"]), state(project)
     with subprocess.Popen(["hearth", "simulate"], cwd=project.root, env=project.environment, text=True, stderr=subprocess.PIPE,
                           stdout=subprocess.DEVNULL) as process:  # fmt: skip
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not list(scratch.glob("hearth-simulate-*/serve.log")) and time.monotonic() < deadline:
             time.sleep(0.1)
         while len(processes_in(scratch)) < 2 and time.monotonic() < deadline:
