@@ -28,7 +28,7 @@ STAGES = ("collect", "validate", "prepare", "train", "evaluate", "profile", "pac
 
 # The files that take longest, in the order in which `make test` hands them to its workers: the road is made by the
 # first that needs it, `simulating`, and the many short ones come last, to fill what is left.
-LONGEST = ("releasing", "retraining", "simulating", "acting", "airflow", "tasks", "kubeflow", "pipeline", "sources_databases", "other_table", "remotes", "sources_stream", "model", "predict", "faults", "verify", "tuning", "faults_dvc", "alerts", "leakage", "page_browser", "abuse", "service", "served_log", "package", "scan",
+LONGEST = ("releasing", "retraining", "simulating", "acting", "airflow", "tasks", "kubeflow", "pipeline", "sources_databases", "other_table", "remotes", "sources_stream", "model", "predict", "faults", "verify", "tuning", "faults_dvc", "alerts", "leakage", "page_browser", "abuse", "service", "served_log", "package", "native", "scan",
            "collect", "sources_files", "bad_input", "attestation", "locked", "merge", "pushed", "storage_target", "cli", "plotdata_charts", "gate_proofs")  # fmt: skip
 
 

@@ -198,11 +198,11 @@ def test_a_house_without_a_place_is_told_nothing_by_it_either(compiled: Native) 
 
 def test_what_it_keeps_of_squares_has_an_end_too(compiled: Native, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, asked = known(rows(300, 3), 3, made()), rows(200, 4)
-    monkeypatch.setattr("hearth.native.SQUARES_MAX", 5)
+    monkeypatch.setattr("hearth.neighbours.SQUARES_MAX", 5)
     found = compiled.neighbours(plain)
     assert found.inputs(asked, "day").tobytes() == plain.inputs(asked, "day").tobytes()
     assert isinstance(found, Compiled)
-    assert len(found._kept) <= 5
+    assert len(found._squares) <= 5
 
 
 def test_very_many_neighbours_are_left_to_numpy(compiled: Native) -> None:

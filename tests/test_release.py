@@ -230,8 +230,8 @@ def test_a_manifest_that_is_none_is_refused(no_parser: None, content: bytes, sai
 @pytest.mark.parametrize(
     "edit",
     [
-        pytest.param(lambda d: d.update(format="hearth-model-1"), id="the format before"),
-        pytest.param(lambda d: d.update(format="hearth-model-2"), id="another format"),
+        pytest.param(lambda d: d.update(format="hearth-model-2"), id="the format before"),
+        pytest.param(lambda d: d.update(format="hearth-model-4"), id="another format"),
         pytest.param(lambda d: d.update(extra=1), id="an unknown key"),
         pytest.param(lambda d: d["facts"].update(rows="400"), id="a text for a number"),
         pytest.param(lambda d: d["facts"]["interval"].update(factor=0), id="intervals without width"),

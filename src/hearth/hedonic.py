@@ -6,6 +6,7 @@ training rows do.
 Source: Rosen (1974), Hedonic prices and implicit markets, Journal of Political Economy 82(1).
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -61,6 +62,10 @@ class Hedonic(Strict):
         """Return the inputs that it reads, in its order."""
         return tuple(term.input for term in self.terms)
 
+    def among(self, names: Sequence[str]) -> list[int]:
+        """Return where the inputs that it reads stand among these; raise ValueError for one that is not there."""
+        return [names.index(name) for name in self.names]
+
     @cached_property
     def _columns(self) -> tuple[NDArray[np.bool_], Floats]:
         """Return which terms are logged (n_terms, 1), and the numbers of all terms (7, n_terms, 1)."""
@@ -108,9 +113,10 @@ def fit_hedonic(inputs: Floats, groups: NDArray[Any], target: Floats, params: He
         columns += [z, z**2] if bent[-1] else [z]
     if not terms:
         return Hedonic(terms=())
-    centred = np.column_stack([_within(column, groups) for column in columns])
+    place = _places(groups)
+    centred = np.column_stack([_within(column, place) for column in columns])
     matrix = centred.T @ centred + max(params.penalty + 1e-9, PENALTY_MIN) * np.eye(len(columns))
-    slopes = iter(np.round(np.linalg.solve(matrix, centred.T @ _within(target, groups)), DECIMALS).tolist())
+    slopes = iter(np.round(np.linalg.solve(matrix, centred.T @ _within(target, place)), DECIMALS).tolist())
     fitted = [
         term.model_copy(update={"slope": next(slopes) + 0.0, "bend": next(slopes) + 0.0 if square else 0.0})
         for term, square in zip(terms, bent, strict=True)
@@ -121,12 +127,15 @@ def fit_hedonic(inputs: Floats, groups: NDArray[Any], target: Floats, params: He
 def residuals(inputs: Floats, groups: NDArray[Any], target: Floats, params: HedonicParams) -> tuple[Floats, Floats]:
     """Return what the regression leaves unexplained of the target (n,): with the group's level in it, and without."""
     found = fit_hedonic(inputs, groups, target, params)
-    own = inputs[:, [params.inputs.index(name) for name in found.names]]
-    left = np.round(target - found.value(own), DECIMALS)
-    return left, np.round(_within(left, groups), DECIMALS)
+    left = np.round(target - found.value(inputs[:, found.among(params.inputs)]), DECIMALS)
+    return left, np.round(_within(left, _places(groups)), DECIMALS)
 
 
-def _within(values: Floats, groups: NDArray[Any]) -> Floats:
+def _places(groups: NDArray[Any]) -> NDArray[np.int64]:
+    """Return each row's group by its place among all; looked for once, since names cost more than all sums."""
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def _within(values: Floats, place: NDArray[np.int64]) -> Floats:
     """Return how far values (n,) lie from the mean of their group."""
-    place = np.unique(groups, return_inverse=True)[1]
     return np.asarray(values - (np.bincount(place, values) / np.bincount(place))[place], dtype=np.float64)

@@ -155,7 +155,7 @@ def prepare(columns: Columns, contract: Contract, recipe: Recipe) -> Prepared:
         inputs = beside(own, near)
 
     def explained(by: Hedonic, rows: NDArray[np.int64]) -> Floats:
-        return by.value(explaining[rows][:, [recipe.hedonic.inputs.index(name) for name in by.names]])
+        return by.value(explaining[rows][:, by.among(recipe.hedonic.inputs)])
 
     alone = np.full(len(relative), np.nan)
     for fit, judge in group_folds(houses, recipe.model.out_of_fold.folds, recipe.model.seed + 1):
@@ -165,8 +165,7 @@ def prepare(columns: Columns, contract: Contract, recipe: Recipe) -> Prepared:
     if np.isnan(alone).any():
         raise ValueError("model.out_of_fold.folds leaves rows unpriced: too few houses; use more rows")
     whole = explained(hedonic, np.arange(len(relative)))
-    names = feature_names(contract, recipe.features)
-    places = [names.index(name) for name in hedonic.names]
+    places = hedonic.among(feature_names(contract, recipe.features))
     return Prepared(index, hedonic, places, known, inputs, relative - whole, alone - whole)
 
 

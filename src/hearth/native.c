@@ -18,13 +18,13 @@ typedef uint32_t Words32 __attribute__((vector_size(16)));
 typedef uint64_t Words64 __attribute__((vector_size(32)));
 typedef int64_t Truths64 __attribute__((vector_size(32)));
 
-enum { ROWS = 16, LANES = 4, PARTS = ROWS / LANES, ALIGNED = 64 }; /* rows are evaluated together, a vector has four */
+enum { ROWS = 16, ALIGNED = 64 }; /* so many rows are evaluated together */
 enum { NEAREST_MAX = 1024 }; /* neighbours.py asks numpy for more */
 
 /* A question sends a row whose value is above its threshold to the right. Its mark is a bit of the leaf's number where a tree
  * asks one question a level, and else the leaves that going right rules out. */
 typedef struct {
-    int64_t trees, splits, leaves, features;
+    int64_t trees, splits, leaves, features, leveled; /* leveled: one question a level */
     const uint16_t *feature;         /* (trees, splits): a tree's questions */
     const float *threshold;          /* (trees, splits) */
     const uint8_t *right_if_missing; /* (trees, splits), or none */
@@ -118,48 +118,24 @@ static void ask(const Trees *t, const float *inputs) {
     }
 }
 
-/* Add the sums of trees with one question a level to found (rows, ensembles). */
-void hearth_levels(const Trees *t, const float *inputs, int64_t rows, double *found) {
-    double *leaves = t->scratch;
-    float *column = after(leaves + ROWS * t->trees);
-    if (rows == 1) {
-        ask(t, inputs);
-        for (int64_t tree = 0; tree < t->trees; tree++) leaves[tree] = t->leaf[tree * t->leaves + (int64_t)t->out[tree]];
-        add_up(t, leaves, found, 1);
-        return;
-    }
-    for (int64_t start = 0; start < rows; start += ROWS) {
-        int64_t some = rows - start < ROWS ? rows - start : ROWS;
-        turn(t, inputs + start * t->features, some, column);
-        for (int64_t tree = 0; tree < t->trees; tree++) {
-            Words32 number[PARTS] = {{0}};
-            for (int64_t s = tree * t->splits; s < (tree + 1) * t->splits; s++)
-                for (int part = 0; part < PARTS; part++)
-                    number[part] |= (Words32)(((const Floats *)column)[t->feature[s] * PARTS + part] > t->threshold[s]) & (uint32_t)t->mark[s];
-            for (int64_t row = 0; row < some; row++)
-                leaves[row * t->trees + tree] = t->leaf[tree * t->leaves + number[row / LANES][row % LANES]];
-        }
-        add_up(t, leaves, found + start * t->ensembles, some);
-    }
-}
+/* Return the leaf that the marks of a tree lead to: their number, or the first that none of them rules out. */
+static inline int64_t leaf_of(const Trees *t, uint64_t out) { return t->leveled ? (int64_t)out : __builtin_ctzll(~out); }
 
-static inline int first_left(uint64_t ruled_out) { return __builtin_ctzll(~ruled_out); }
-
-/* Ask all questions of a tree of a block of rows; write what they rule out. */
+/* Ask all questions of a tree of a block of rows; write their marks. */
 typedef void Asked(const Trees *t, int64_t s, int64_t count, const float *column, void *out);
 #define ASKED(name, attribute, F, W, word, truths, right)                                              \
     attribute static void name(const Trees *t, int64_t s, int64_t count, const float *column, void *out) { \
         enum { N = ROWS * sizeof(float) / sizeof(F) };                                                 \
-        W ruled_out[N] = {{0}};                                                                        \
+        W marked[N] = {{0}};                                                                           \
         for (int64_t end = s + count; s < end; s++) {                                                  \
             const F *value = (const F *)(column + t->feature[s] * ROWS);                               \
             const float threshold = t->threshold[s];                                                   \
             const word mark = (word)t->mark[s];                                                        \
-            for (int n = 0; n < N; n++) ruled_out[n] |= truths(right(value[n])) & mark;                \
+            for (int n = 0; n < N; n++) marked[n] |= truths(right(value[n])) & mark;                   \
         }                                                                                              \
-        memcpy(out, ruled_out, sizeof ruled_out);                                                      \
+        memcpy(out, marked, sizeof marked);                                                            \
     }
-#define TRUTHS_32(truths) ((__typeof__(ruled_out[0]))(truths))
+#define TRUTHS_32(truths) ((__typeof__(marked[0]))(truths))
 #define TRUTHS_64(truths) ((Words64)__builtin_convertvector(truths, Truths64))
 #define ABOVE(value) ((value) > threshold)
 #define ABOVE_OR_MISSING(value) (((value) > threshold) | (((value) != (value)) & -(int32_t)t->right_if_missing[s]))
@@ -184,9 +160,16 @@ static Asked *asked(int few, int missing) {
     return few ? (missing ? asked_missing_32 : asked_32) : missing ? asked_missing_64 : asked_64;
 }
 
-static void masks_of_many(const Trees *t, const float *inputs, int64_t rows, double *found) {
+/* Add the sums of trees to found (rows, ensembles); 32 bits a row are asked faster than 64. */
+void hearth_trees(const Trees *t, const float *inputs, int64_t rows, double *found) {
     double *leaves = t->scratch;
     float *column = after(leaves + ROWS * t->trees);
+    if (rows == 1) {
+        ask(t, inputs);
+        for (int64_t tree = 0; tree < t->trees; tree++) leaves[tree] = t->leaf[tree * t->leaves + leaf_of(t, t->out[tree])];
+        add_up(t, leaves, found, 1);
+        return;
+    }
     for (int64_t start = 0; start < rows; start += ROWS) {
         int64_t some = rows - start < ROWS ? rows - start : ROWS;
         int few = t->splits < 32, missing = turn(t, inputs + start * t->features, some, column) && t->right_if_missing;
@@ -196,27 +179,15 @@ static void masks_of_many(const Trees *t, const float *inputs, int64_t rows, dou
             if (few) {
                 uint32_t out[ROWS];
                 ask_all(t, s, t->asked[tree], column, out);
-                for (int row = 0; row < ROWS; row++) leaves[row * t->trees + tree] = leaf[first_left(out[row])];
+                for (int row = 0; row < ROWS; row++) leaves[row * t->trees + tree] = leaf[leaf_of(t, out[row])];
             } else {
                 uint64_t out[ROWS];
                 ask_all(t, s, t->asked[tree], column, out);
-                for (int row = 0; row < ROWS; row++) leaves[row * t->trees + tree] = leaf[first_left(out[row])];
+                for (int row = 0; row < ROWS; row++) leaves[row * t->trees + tree] = leaf[leaf_of(t, out[row])];
             }
         }
         add_up(t, leaves, found + start * t->ensembles, some);
     }
-}
-
-/* Add the sums of any trees to found (rows, ensembles). */
-void hearth_masks(const Trees *t, const float *inputs, int64_t rows, double *found) {
-    double *leaves = t->scratch;
-    if (rows != 1) {
-        masks_of_many(t, inputs, rows, found);
-        return;
-    }
-    ask(t, inputs);
-    for (int64_t tree = 0; tree < t->trees; tree++) leaves[tree] = t->leaf[tree * t->leaves + first_left(t->out[tree])];
-    add_up(t, leaves, found, 1);
 }
 
 /* Return the value that stands at `place` when `count` values stand in order: Hoare (1961), Algorithm 65: FIND.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hearth.errors import Refusal
 from hearth.levels import Levels
 from hearth.masks import Masks
-from hearth.neighbours import SQUARE_KM, SQUARES_MAX, TWIN_KM2, Neighbours, Square
+from hearth.neighbours import TWIN_KM2, Neighbours, Square
 
 Floats = NDArray[np.float64]
 Inputs = NDArray[np.float32]
@@ -39,7 +39,7 @@ _Long, _Address = ctypes.c_int64, ctypes.c_void_p
 
 class _Trees(ctypes.Structure):
     _fields_ = (
-        *((name, _Long) for name in ("trees", "splits", "leaves", "features")),
+        *((name, _Long) for name in ("trees", "splits", "leaves", "features", "leveled")),
         *((name, _Address) for name in ("feature", "threshold", "right_if_missing", "mark", "asked")),
         *((name, _Address) for name in ("first", "upward", "of_tree", "missing", "marked", "leaf")),
         ("ensembles", _Long),
@@ -106,14 +106,13 @@ class Native:
     def __init__(self, library: ctypes.PyDLL) -> None:
         """Say what its functions take; none of them returns anything."""
         self.library = library
-        for function in (library.hearth_levels, library.hearth_masks):
-            function.argtypes, function.restype = [_Address, _Address, _Long, _Address], None
+        library.hearth_trees.argtypes, library.hearth_trees.restype = [_Address, _Address, _Long, _Address], None
         library.hearth_means.argtypes = [_Address, _Address, _Address, _Long, _Address, _Address]
         library.hearth_means.restype = None
 
     def trees(self, parts: Sequence[Levels | Masks], base: Floats, n_inputs: int) -> Callable[[Inputs], Floats]:
         """Return what evaluates the trees of all parts: inputs (n_rows, n_inputs) to sums with the base (n_rows, n_ensembles)."""
-        calls = [(self._function(part), _laid_out(part, n_inputs)) for part in parts]
+        tables, add = [_laid_out(part, n_inputs) for part in parts], self.library.hearth_trees
 
         def run(inputs: Inputs) -> Floats:
             rows = np.ascontiguousarray(inputs, dtype=np.float32)
@@ -121,8 +120,8 @@ class Native:
                 raise ValueError(f"{rows.shape[1]} inputs, wanted {n_inputs}")
             found = np.zeros((len(rows), len(base)))
             start, end = rows.ctypes.data, found.ctypes.data
-            for function, table in calls:
-                function(table, start, len(rows), end)
+            for table in tables:
+                add(table, start, len(rows), end)
             found += base
             return found
 
@@ -132,12 +131,6 @@ class Native:
         if run(some).tobytes() != wanted.tobytes() or alone.tobytes() != wanted.tobytes():
             raise Refusal(DIFFERS)
         return run
-
-    def _function(self, part: Levels | Masks) -> Callable[..., None]:
-        found: Callable[..., None] = (
-            self.library.hearth_levels if isinstance(part, Levels) else self.library.hearth_masks
-        )
-        return found
 
     def neighbours(self, known: Neighbours) -> Neighbours:
         """Return a look-up of the same sales by this library, or, where it looks at very many of them, the one given."""
@@ -175,8 +168,10 @@ def _laid_out(part: Levels | Masks, n_inputs: int) -> Any:
     splits, trees = part.feature.shape
     if part.feature.max() >= min(n_inputs, 2**16):
         raise ValueError(f"a tree that asks for input {part.feature.max()} of {n_inputs}")
-    mark = np.broadcast_to(part.bits, part.feature.shape) if isinstance(part, Levels) else part.ruled_out
-    right = np.zeros_like(part.feature, dtype=bool) if isinstance(part, Levels) else part.right_if_missing
+    if leveled := isinstance(part, Levels):
+        mark, right = np.broadcast_to(part.bits, part.feature.shape), np.zeros_like(part.feature, dtype=bool)
+    else:
+        mark, right = part.ruled_out, part.right_if_missing
     # The rest fills shorter trees up. What nothing lies above still says where missing values go.
     real = (mark != 0) & ((part.threshold < np.inf) | right)
     order = np.lexsort((part.threshold[real], part.feature[real]))
@@ -196,7 +191,8 @@ def _laid_out(part: Levels | Masks, n_inputs: int) -> Any:
         "out": np.zeros(trees, dtype=np.uint64),
         "scratch": np.empty(_ROWS * (trees + n_inputs) + 8),
     }
-    struct = _Trees(trees=trees, splits=splits, leaves=part.leaf.shape[1], features=n_inputs, ensembles=len(part.ends))
+    struct = _Trees(trees=trees, splits=splits, leaves=part.leaf.shape[1], features=n_inputs, leveled=leveled,
+                    ensembles=len(part.ends))  # fmt: skip
     return _pointing(struct, **{n: None if t is None else np.ascontiguousarray(t) for n, t in tables.items()})
 
 
@@ -219,7 +215,6 @@ class Compiled(Neighbours):
         )
         self._scratch = np.empty(2 * len(self.known))
         self._address = self._scratch.ctypes.data
-        self._kept: dict[Square, _Candidates] = {}
 
     def means(self, houses: Floats) -> Floats:
         """Return the means (n_houses, n_means) of houses that have a place."""
@@ -227,17 +222,13 @@ class Compiled(Neighbours):
         found = np.empty((len(houses), len(self._alike)))
         if not len(houses):
             return found
-        squares = [self._candidates_in(tuple(square)) for square in (houses[:, :2] // SQUARE_KM).tolist()]
+        squares = self._in_square_of(houses)
         rows = squares[0].row if len(squares) == 1 else np.concatenate([square.row for square in squares])
         self._call(self._struct, houses.ctypes.data, rows.ctypes.data, len(houses), self._address, found.ctypes.data)
         return found
 
-    def _candidates_in(self, square: Square) -> "_Candidates":
-        if (found := self._kept.get(square)) is None:
-            if len(self._kept) >= SQUARES_MAX:
-                self._kept.clear()
-            found = self._kept[square] = _Candidates(self._candidates(square))
-        return found
+    def _candidates(self, square: Square) -> "_Candidates":
+        return _Candidates(super()._candidates(square))
 
 
 class _Candidates:

@@ -9,7 +9,7 @@ Source: Nadaraya (1964) and Watson (1964) for kernel means; guides to comparable
 
 import math
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ class Neighbours:
         self._alike = np.array([int(mean.alike) for mean in means])
         self._softening = np.array([mean.softening_km2 for mean in means])[:, None, None]
         self._fourth = np.flatnonzero([mean.power == 4 for mean in means])
-        self._squares: dict[Square, NDArray[np.int32]] = {}
+        self._squares: dict[Square, Any] = {}  # what _candidates says of each
         self._like, self._residual = np.ascontiguousarray(known[:, 2:-2].T), np.ascontiguousarray(known[:, -1])
         self._east, self._north = np.concatenate(
             [known[:, :2].T, [[math.inf]] * 2], axis=1
@@ -141,7 +141,7 @@ class Neighbours:
         return found
 
     def _of_some(self, houses: Floats) -> Floats:
-        squares = [self._square((float(east), float(north))) for east, north in houses[:, :2] // SQUARE_KM]
+        squares = self._in_square_of(houses)
         numbers = np.full((len(houses), max(map(len, squares))), -1)  # the last place is that of no sale
         for place, square in enumerate(squares):
             numbers[place, : len(square)] = square
@@ -170,15 +170,18 @@ class Neighbours:
         weight *= self._residual[numbers]
         return np.asarray(weight.sum(axis=2) / np.maximum(total, 1e-300)).T  # without any but itself: 0
 
-    def _square(self, square: Square) -> NDArray[np.int32]:
-        """Return the numbers of the candidates of a square, which are kept for the next house in it."""
-        if square not in self._squares:
-            if len(self._squares) >= SQUARES_MAX:
-                self._squares.clear()
-            self._squares[square] = self._candidates(square)
-        return self._squares[square]
+    def _in_square_of(self, houses: Floats) -> list[Any]:
+        """Return the candidates of the square that each house lies in, which are kept for the next house in it."""
+        found = []
+        for square in map(tuple, (houses[:, :2] // SQUARE_KM).tolist()):
+            if (candidates := self._squares.get(square)) is None:
+                if len(self._squares) >= SQUARES_MAX:
+                    self._squares.clear()
+                candidates = self._squares[square] = self._candidates(square)
+            found.append(candidates)
+        return found
 
-    def _candidates(self, square: Square) -> NDArray[np.int32]:
+    def _candidates(self, square: Square) -> Any:
         """Return the numbers of the sales among which the nearest of every point of a square are.
 
         If the k-th nearest of the middle is r away and a corner h, then the k nearest of any point in the square are

@@ -159,9 +159,7 @@ class Release:
             )
         if unknown := set(self.facts.hedonic.names) - set(self.facts.features):
             raise Refusal(f"The model's regression reads {min(unknown)!r}, which is no input of the model; train anew.")
-        self._explaining = np.array(
-            [self.facts.features.index(name) for name in self.facts.hedonic.names], dtype=np.intp
-        )
+        self._explaining = np.array(self.facts.hedonic.among(self.facts.features), dtype=np.intp)
         self._ranged = tuple(self.facts.ranges)
         self._bounds = [(name, bounds.minimum, bounds.maximum) for name, bounds in self.facts.ranges.items()]
         days = np.array([self.facts.first_day, self.facts.horizon], dtype="datetime64[D]").astype(np.float64)
